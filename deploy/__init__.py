@@ -1,0 +1,1 @@
+"""SD image, units, provisioning, and the service's own deployment."""

@@ -1,0 +1,1 @@
+"""The reference identity service: whose palm it is, and whether that person may pay."""

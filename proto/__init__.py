@@ -1,0 +1,1 @@
+"""Messages between till and service; the code under palmpay/ is generated (`make proto`)."""

@@ -1,0 +1,1 @@
+"""From a frame to a canonical palm to a signature."""

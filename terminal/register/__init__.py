@@ -1,0 +1,71 @@
+"""The cash register, seen from the till: protocols, lines, and the one core they are translated onto."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from terminal.config import RegisterOptions, Shop
+from terminal.register.line import Line, LineError, open_line
+from terminal.register.machine import Machine, Till
+from terminal.register.session import Core, RegisterSession, SettingsStore, Tap
+
+__all__ = ["PROTOCOLS", "Core", "Line", "LineError", "RegisterSession", "SettingsStore", "open_machine", "open_session"]
+
+Factory = Callable[[RegisterOptions, Till], Machine]
+
+
+def _zvt(options: RegisterOptions, till: Till) -> Machine:
+    from terminal.register.zvt import open_machine as make
+
+    return make(options, till)
+
+
+def _concert(options: RegisterOptions, till: Till) -> Machine:
+    from terminal.register.concert import ConcertMachine
+
+    return ConcertMachine(till, keep_unheard=options.concert_unheard_approval == "keep")
+
+
+def _concert_v3(options: RegisterOptions, till: Till) -> Machine:
+    from terminal.register.concert_v3 import ConcertV3Machine
+
+    return ConcertV3Machine(till)
+
+
+def _ecr17(options: RegisterOptions, till: Till) -> Machine:
+    from terminal.register.ecr17 import Ecr17Machine
+
+    return Ecr17Machine(till)
+
+
+def _transbank(options: RegisterOptions, till: Till) -> Machine:
+    from terminal.register.transbank import TransbankMachine
+
+    return TransbankMachine(till)
+
+
+# A protocol is one line here and its own file or folder. Imported only when chosen: a till speaks one of them.
+PROTOCOLS: dict[str, Factory] = {
+    "zvt": _zvt,
+    "concert": _concert,
+    "concert-v3": _concert_v3,
+    "ecr17": _ecr17,
+    "transbank": _transbank,
+}
+
+
+def open_machine(options: RegisterOptions, shop: Shop, settings: dict[str, str]) -> Machine:
+    """The machine of the configured protocol. Raises LineError where this build has none of that name."""
+    factory = PROTOCOLS.get(options.protocol)
+    if factory is None:
+        raise LineError(f"[register] protocol {options.protocol!r} is not in this build; there are: {', '.join(PROTOCOLS)}.")
+    till = Till(terminal_id=options.terminal_id, currency=shop.currency, password=options.password, settings=settings)
+    return factory(options, till)
+
+
+def open_session(
+    options: RegisterOptions, shop: Shop, core: Core, settings_store: SettingsStore, tap: Tap | None = None
+) -> RegisterSession:
+    """Machine, line and core put together as configured; `await session.start()` opens the line."""
+    machine = open_machine(options, shop, settings_store.load(options.protocol))
+    return RegisterSession(machine, open_line(options), core, settings_store, options.protocol, tap)

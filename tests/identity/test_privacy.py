@@ -1,0 +1,157 @@
+"""Looks for palms where none may be: in every file, in the log, in the metrics; of strangers, of the enrolled, of the forgotten."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import generate_latest
+
+from identity.people import People
+from identity.signatures import parse
+from identity.storage import open_storage, person
+from identity.vault import Vault, VaultError, open_vault
+from proto.palmpay.v1 import checkout_pb2 as pb
+from proto.palmpay.v1 import palm_pb2
+from proto.palmpay.v1.enrolment_pb2 import ForgetRequest
+from tests.identity.support import DIMENSION, Palm, Served, request, served, set_up
+
+PIECE_BYTES = 12
+"""Three floats in a row: too many to be there by chance."""
+
+
+def pieces(probes: list[palm_pb2.Probe]) -> list[bytes]:
+    """Pieces of signatures as they would look: float32 and float64 bytes."""
+    found = []
+    for probe in probes:
+        for raw in (probe.surface, probe.veins, probe.mixed):
+            if raw:
+                numbers = np.frombuffer(raw, "<f4")
+                found += [raw[:PIECE_BYTES], raw[-PIECE_BYTES:], numbers[:3].astype("<f8").tobytes()]
+    return found
+
+
+def spelt(probes: list[palm_pb2.Probe]) -> list[str]:
+    """Numbers of signatures as text would have them."""
+    return [
+        f"{abs(number):.5f}" for probe in probes for raw in (probe.surface, probe.veins) for number in np.frombuffer(raw, "<f4")[:2]
+    ]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_nothing(service: Served, folder: Path, log: str, probes: list[palm_pb2.Probe]) -> None:
+    for name, content in files(folder).items():
+        for piece in pieces(probes):
+            assert piece not in content, f"a signature in {name}"
+    said = log + generate_latest(service.state.metrics.registry).decode()
+    for piece in pieces(probes):
+        assert repr(piece)[2:-1] not in said
+        assert piece.hex() not in said
+    for number in spelt(probes):
+        assert number not in said
+
+
+async def test_a_stranger_leaves_no_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with served(tmp_path) as service:
+        await service.enrolment().Enrol(request(Palm(1)))
+        stream, before = service.till(), files(tmp_path)
+        await stream.begin()
+        probes = Palm(77).probes(40)
+        for one in probes:
+            await stream.send(probe=one)
+        assert (await stream.decision()).refused.reason == pb.REFUSAL_REASON_NOBODY
+        await stream.close()
+        after = files(tmp_path)
+        for held in (before, after):
+            held.pop("identity.sqlite-shm")  # SQLite's table of locks: reading changes it
+        assert after == before, "not a byte was written"
+        assert stream.key not in caplog.text
+        assert_nothing(service, tmp_path, caplog.text, probes)
+
+
+async def test_a_customer_is_in_no_file_in_the_clear_and_the_forgotten_in_none_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    config = set_up(tmp_path)
+    async with served(tmp_path, config) as service:
+        wanted = request(Palm(1), greeting_name="Annegret", payment_token="tok_secret_1")
+        probes = list(wanted.probes)
+        enrolled = (await service.enrolment().Enrol(wanted)).person
+        shown = Palm(1).probes(10)
+        stream = service.till()
+        await stream.begin()
+        for one in shown:
+            await stream.send(probe=one)
+        assert (await stream.decision()).WhichOneof("what") == "authorised"
+        assert_nothing(service, tmp_path, caplog.text, probes + shown)
+        for content in files(tmp_path).values():
+            assert b"Annegret" not in content
+            assert b"tok_secret_1" not in content
+        assert "Annegret" not in caplog.text
+        assert "tok_secret_1" not in caplog.text
+        assert enrolled not in caplog.text
+
+        reader = open_storage(config.storage.database)
+        with reader.connect() as connection:
+            row = connection.execute(person.select()).mappings().one()
+        reader.dispose()
+        sealed = [bytes(row["wrapped_key"]), bytes(row["sealed"])]
+        there = b"".join(files(tmp_path).values())
+        assert all(secret in there for secret in sealed), "they can be found while they are there"
+        await service.enrolment().Forget(ForgetRequest(person=enrolled, asked_by="Annegret"))
+        gone = b"".join(files(tmp_path).values())
+        assert not any(secret in gone for secret in sealed)
+        assert enrolled.encode() not in gone
+        assert_nothing(service, tmp_path, caplog.text, probes + shown)
+
+
+async def test_a_stolen_database_is_worth_nothing_without_the_key(tmp_path: Path) -> None:
+    config = set_up(tmp_path)
+    async with served(tmp_path, config) as service:
+        await service.enrolment().Enrol(request(Palm(1)))
+    engine = open_storage(config.storage.database)
+    with pytest.raises(VaultError, match="key_file"):
+        People(engine, Vault(b"x" * 32))
+    assert len(list(People(engine, open_vault(config.storage.key_file)).everybody())) == 1
+    engine.dispose()
+
+
+def test_a_persons_key_opens_nothing_of_another() -> None:
+    vault = Vault(b"k" * 32)
+    wrapped, key = vault.new_key("p-1")
+    sealed = key.seal("record", b"hello")
+    assert vault.unwrap(wrapped, "p-1").open("record", sealed) == b"hello"
+    for attempt in (
+        lambda: vault.unwrap(wrapped, "p-2"),
+        lambda: key.open("template", sealed),
+        lambda: vault.new_key("p-1")[1].open("record", sealed),
+        lambda: key.open("record", sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        lambda: key.open("record", b""),
+    ):
+        with pytest.raises(VaultError):
+            attempt()
+
+
+def test_the_key_file_is_the_owners_alone(tmp_path: Path) -> None:
+    config = set_up(tmp_path)
+    config.storage.key_file.chmod(0o640)
+    with pytest.raises(VaultError, match="chmod 600"):
+        open_vault(config.storage.key_file)
+    config.storage.key_file.chmod(0o600)
+    config.storage.key_file.write_bytes(b"short")
+    config.storage.key_file.chmod(0o600)
+    with pytest.raises(VaultError, match="32 bytes"):
+        open_vault(config.storage.key_file)
+
+
+def test_nothing_shows_itself_in_a_repr() -> None:
+    look = parse(Palm(1).probes(1)[0], DIMENSION)
+    assert "array" not in repr(look)
+    assert "0x" in repr(Vault(b"k" * 32)), "the default repr, with no key in it"

@@ -1,0 +1,112 @@
+"""People and views: the same from the same seed, different from another, and as faint as real palms are."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.palm_generator import POLARISATIONS, Palm, Regime, Studio, classes
+from models.palm_people import PEOPLE_SIDE_PX, Maps, crowd, grown
+from models.statistics import bands, summary
+from terminal.simulation.skin import SKIN_SIDE_PX_MAX, grow
+
+
+@pytest.fixture(scope="module")
+def people() -> Maps:
+    return crowd(5_000_000, 3)
+
+
+def test_skin_follows_from_its_seed() -> None:
+    one, again, other = grow(7, 192), grow(7, 192), grow(8, 192)
+    assert np.array_equal(one.surface, again.surface)
+    assert np.array_equal(one.veins, again.veins)
+    assert not np.allclose(one.surface, other.surface, atol=0.02)
+    assert not np.allclose(one.veins, other.veins, atol=0.02)
+
+
+def test_skin_is_multiplicative_around_plain_skin() -> None:
+    skin = grow(3, 256)
+    for part in (skin.surface, skin.veins):
+        assert part.shape == (256, 256)
+        assert part.dtype == np.float32
+        assert 0.9 < float(np.median(part)) < 1.1
+        assert float(part.min()) > 0.2
+    assert "surface" not in repr(skin)
+
+
+@pytest.mark.parametrize("side", [0, 63, SKIN_SIDE_PX_MAX + 1])
+def test_skin_of_impossible_size_is_refused(side: int) -> None:
+    with pytest.raises(ValueError, match="side_px"):
+        grow(1, side)
+
+
+def test_lines_and_veins_are_independent_identities() -> None:
+    skin = grow(11, 256)
+    correlation = np.corrcoef(skin.surface.ravel(), skin.veins.ravel())[0, 1]
+    assert abs(correlation) < 0.2
+
+
+def test_a_crowd_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "crowd.npy"
+    first = np.array(grown(file, 60, 2))
+    assert first.shape == (2, 2, PEOPLE_SIDE_PX, PEOPLE_SIDE_PX)
+    assert not file.with_suffix(".part").exists()
+    assert np.array_equal(first, grown(file, 60, 2))
+    assert np.array_equal(first, crowd(60, 2))
+    with pytest.raises(ValueError, match="holds 2 people"):
+        grown(file, 60, 3)
+
+
+def test_views_follow_from_seed_palm_and_number(people: Maps) -> None:
+    palms = [Palm(i, i, Regime.MIXED) for i in range(3)]
+    one, again, other = Studio(people, palms, 1), Studio(people, palms, 1), Studio(people, palms, 2)
+    assert np.array_equal(one.view(4, 1), again.view(4, 1))
+    assert not np.array_equal(one.view(4, 1), one.view(5, 1))
+    assert not np.array_equal(one.view(4, 1), other.view(4, 1))
+    pictures, labels = one.batch(9, 8)
+    assert pictures.shape == (8, 128, 128)
+    assert pictures.dtype == np.uint8
+    assert np.array_equal(labels[0::2], labels[1::2])
+    assert np.array_equal(pictures, again.batch(9, 8)[0])
+
+
+def test_frames_of_a_presentation_resemble_each_other(people: Maps) -> None:
+    studio = Studio(people, [Palm(0, 0, Regime.MIXED)], 1)
+    lit = studio.presentation(0, 0, 3).astype(np.float64)
+    assert lit.shape == (len(POLARISATIONS), 3, 128, 128)
+    within = np.abs(lit[0, 0] - lit[0, 1]).mean()
+    across = np.abs(lit[0, 0] - studio.presentation(1, 0, 1)[0, 0]).mean()
+    assert 0 < within < across
+
+
+def test_classes_are_distinct_and_reproducible() -> None:
+    palms = classes(1, 100, 200)
+    assert palms == classes(1, 100, 200)
+    assert palms != classes(2, 100, 200)
+    assert len(set(palms)) == 200
+    assert {palm.regime for palm in palms} == set(Regime)
+    twins = [(a, b) for a, b in itertools.pairwise(palms) if a.regime is b.regime is Regime.MIXED]
+    assert any((a.surface == b.surface) != (a.veins == b.veins) for a, b in twins), "no twins: creases or veins alone never decide"
+    with pytest.raises(ValueError, match="too few"):
+        classes(1, 10, 200)
+
+
+def test_bands_measure_what_they_say() -> None:
+    x = np.arange(128)
+    stripes = (128 + 5 * np.sin(2 * np.pi * x / 12))[None, :].repeat(128, 0).round().astype(np.uint8)
+    found = bands(stripes)
+    assert int(found[:-1, 0].argmax()) == 2, "12 px stripes lie between sigma 2 and 4"
+    with pytest.raises(ValueError, match="no pictures"):
+        summary([])
+
+
+def test_near_infrared_views_are_as_faint_as_real_ones(people: Maps) -> None:
+    palms = [Palm(i % 3, i % 3, Regime.MIXED) for i in range(30)]
+    studio = Studio(people, palms, 3)
+    median = summary(studio.view(0, i) for i in range(30))[1]
+    assert 0.003 < median[1, 0] < 0.012, "1-2 px: real palms have 0.5 to 0.6 %"
+    assert 0.004 < median[2, 0] < 0.02, "2-4 px: real palms have 0.5 to 1.1 %"
+    assert median[1, 1] < 0, "lines are dark: the skewness is negative"

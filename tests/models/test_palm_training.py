@@ -1,0 +1,93 @@
+"""Training takes steps, stops, goes on where it was, and ends where it would have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.palm_people import Maps, crowd
+from terminal.palm.encoder import Encoder
+
+torch = pytest.importorskip("torch", reason='training needs the extra "training": pip install -e .[training]')
+
+from models.palm_export import network_of, write  # noqa: E402 after the question whether torch is there
+from models.palm_network import CosineMargin, LocalContrast, PalmNetwork  # noqa: E402
+from models.palm_train import Recipe, Trainer, train  # noqa: E402
+
+RECIPE = Recipe(people=6, classes=8, batch=8, steps=3)
+
+
+@pytest.fixture(scope="module")
+def people() -> Maps:
+    torch.set_num_threads(1)
+    return crowd(7_000_000, RECIPE.people)
+
+
+def weights(trainer: Trainer) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = torch.cat([value.flatten().float() for value in trainer.average.values()]).numpy()
+    return found
+
+
+def test_stopped_and_resumed_training_ends_at_the_same_weights(tmp_path: Path, people: Maps) -> None:
+    through = train(RECIPE, tmp_path / "through", people, workers=0)
+    train(RECIPE, tmp_path / "stopped", people, until=2, workers=0)
+    resumed = train(RECIPE, tmp_path / "stopped", people, workers=0)
+    assert resumed.step == through.step == RECIPE.steps
+    assert np.allclose(weights(resumed), weights(through), atol=1e-4)
+    assert (tmp_path / "stopped" / "curves.csv").read_text().startswith("step,loss")
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, people: Maps) -> None:
+    trainer = Trainer(RECIPE, torch.device("cpu"))
+    trainer.save(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="another recipe"):
+        train(Recipe(people=6, classes=8, batch=8, steps=3, margin=0.1), tmp_path, people, workers=0)
+
+
+def test_a_run_may_be_made_shorter_on_its_way(tmp_path: Path, people: Maps) -> None:
+    train(RECIPE, tmp_path, people, until=1, workers=0)
+    shorter = train(Recipe(people=6, classes=8, batch=8, steps=2), tmp_path, people, workers=0)
+    assert shorter.step == 2
+    assert shorter.history == [(0, 3), (1, 2)]
+
+
+def test_learning_lowers_the_loss(people: Maps) -> None:
+    trainer = Trainer(Recipe(people=6, classes=8, batch=8, steps=200, learning_rate=1e-3), torch.device("cpu"))
+    pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (8, 128, 128), dtype=np.uint8))
+    labels = torch.arange(4).repeat_interleave(2)
+    losses = [trainer.advance(pictures, labels)[0] for _ in range(12)]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_the_margin_asks_for_more() -> None:
+    torch.manual_seed(0)
+    loss = CosineMargin(5)
+    signatures = torch.nn.functional.normalize(torch.randn(8, 256), dim=1)
+    labels = torch.arange(4).repeat_interleave(2)
+    with torch.no_grad():
+        assert float(loss(signatures, labels, 0.3)[0]) > float(loss(signatures, labels, 0.0)[0])
+
+
+def test_local_contrast_forgets_gain_offset_and_slopes() -> None:
+    torch.manual_seed(0)
+    flat = 0.5 + 0.05 * torch.randn(1, 1, 128, 128)
+    slope = torch.linspace(0.7, 1.3, 128).view(1, 1, 1, -1)
+    contrast = LocalContrast()
+    assert torch.allclose(contrast(flat), contrast(flat * 0.2 + 0.1), atol=1e-3)
+    inner = (slice(None), slice(None), slice(16, -16), slice(16, -16))
+    similarity = torch.cosine_similarity(contrast(flat)[inner].flatten(), contrast(flat * slope)[inner].flatten(), dim=0)
+    assert float(similarity) > 0.99
+
+
+@pytest.mark.slow
+def test_an_export_is_what_the_terminal_loads(tmp_path: Path) -> None:
+    trainer = Trainer(RECIPE, torch.device("cpu"))
+    trainer.save(tmp_path / "checkpoint.pt")
+    network = network_of(tmp_path / "checkpoint.pt")
+    assert isinstance(network, PalmNetwork)
+    write(network, tmp_path / "palm.onnx", "palm-test", "a test")
+    encoder = Encoder(tmp_path / "palm.onnx")
+    assert (encoder.version, encoder.dimension) == ("palm-test", 256)
