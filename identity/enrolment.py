@@ -14,7 +14,7 @@ from identity.evidence import Evidence
 from identity.operations import entry_message
 from identity.people import Enrolled, Known, Record
 from identity.signatures import BadProbe, Look, parse
-from identity.state import State
+from identity.state import State, whole
 from identity.templates import PROBES_MAX, PROBES_MIN, Inconsistent, Made
 from proto.palmpay.v1 import enrolment_pb2 as pb
 from proto.palmpay.v1 import enrolment_pb2_grpc
@@ -58,13 +58,7 @@ class Enrolment(enrolment_pb2_grpc.EnrolmentServicer):
             made = await self._made(request, context)
             if await state.searching(self._is_known, made.kept):
                 await self._abort(context, Status.ALREADY_EXISTS, "this palm is enrolled already; forget it first to enrol it anew")
-            side, version = made.kept[0].side, state.calibration.model_version
-            enrolled = await state.books(
-                state.people.enrol, request.request_key, record, side, made.templates, version, len(made.kept), made.consistency
-            )
-            assert enrolled.person is not None, "just enrolled"
-            state.gallery.add(enrolled.person, side, made.templates)
-            state.count_gallery()
+            enrolled = await whole(self._take_in(request.request_key, record, made))
         state.metrics.enrolments.labels("enrolled").inc()
         log.info("enrolled by=%s/%s probes_kept=%d consistency=%.3f", caller.role, caller.name, len(made.kept), made.consistency)
         return await self._answer(enrolled, context)
@@ -96,13 +90,36 @@ class Enrolment(enrolment_pb2_grpc.EnrolmentServicer):
         if not request.asked_by:
             await context.abort(Status.INVALID_ARGUMENT, "asked_by: who asked for this is expected")
         async with self._state.enrolling:
-            deleted = await self._state.books(self._state.people.forget, request.person)
-            if deleted is None:
-                await context.abort(Status.NOT_FOUND, "no such person; was perhaps forgotten before")
-            self._state.gallery.remove(request.person)
-            self._state.count_gallery()
+            deleted = await whole(self._let_go(request.person))
+        if deleted is None:
+            await context.abort(Status.NOT_FOUND, "no such person; was perhaps forgotten before")
         log.info("forgotten by=%s signatures=%d", caller.name, deleted)
+        if not self._state.people.scrubbed:
+            log.warning("not scrubbed: another program reads the database; tried again until it can be done")
+            await context.abort(
+                Status.UNAVAILABLE,
+                "forgotten, and nobody is recognised by it; but another program reads the database, so deleted bytes are still in its"
+                f" log. They go within {self._state.config.payments.expiry_interval_s:g} s of that program's end; end it soon",
+            )
         return pb.ForgetResponse(signatures_deleted=deleted)
+
+    async def _take_in(self, request_key: str, record: Record, made: Made) -> Enrolled:
+        """Into the books, then into the gallery."""
+        state, side = self._state, made.kept[0].side
+        version, kept = state.calibration.model_version, len(made.kept)
+        enrolled = await state.books(state.people.enrol, request_key, record, side, made.templates, version, kept, made.consistency)
+        if enrolled.person is not None:
+            state.gallery.add(enrolled.person, side, made.templates)
+            state.count_gallery()
+        return enrolled
+
+    async def _let_go(self, person: str) -> int | None:
+        """Out of the books, then out of the gallery; None where there was no such person."""
+        deleted = await self._state.books(self._state.people.forget, person)
+        if deleted is not None:
+            self._state.gallery.remove(person)
+            self._state.count_gallery()
+        return deleted
 
     async def _abort(self, context: Context, status: grpc.StatusCode, sentence: str) -> NoReturn:
         self._state.metrics.enrolments.labels(status.name.lower()).inc()

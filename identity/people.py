@@ -71,6 +71,8 @@ class People:
 
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self._vault = engine, vault
+        self.scrubbed = True
+        """False while bytes of somebody forgotten are still in the database's log."""
         self._by_account = {known.record.account: known.person for known in self.everybody()}
 
     def enrol(
@@ -146,7 +148,10 @@ class People:
             return connection.execute(chosen.values(blocked=blocked)).rowcount > 0
 
     def forget(self, person: str) -> int | None:
-        """Delete the person's key, record and templates, from every file. Returns the number of templates; None: no such person."""
+        """Delete the person's key, record and templates. Returns the number of templates; None: no such person.
+
+        They are in no file any more when this returns, unless `scrubbed` is False.
+        """
         known = self.known(person)
         if known is None:
             return None
@@ -154,9 +159,14 @@ class People:
             deleted = connection.execute(sa.delete(template_table).where(template_table.c.person == person)).rowcount
             connection.execute(sa.update(request_table).where(request_table.c.person == person).values(person=None))
             connection.execute(sa.delete(person_table).where(person_table.c.person == person))
-        scrub(self._engine)
         self._by_account.pop(known.record.account, None)
+        self.scrub()
         return int(deleted)
+
+    def scrub(self) -> bool:
+        """Empty the database's log of what was deleted; whether that could be done."""
+        self.scrubbed = scrub(self._engine)
+        return self.scrubbed
 
     def _read(self, chosen: sa.Select[tuple[object, ...]]) -> Iterator[Known]:
         people = chosen.with_only_columns(person_table.c.person).subquery()

@@ -56,16 +56,16 @@ async def running(config: Config) -> AsyncIterator[tuple[str, State]]:
         await server.start()
         for name in ("", *SERVICES):
             await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        expiry = asyncio.create_task(state.expire_for_ever())
+        tidying = asyncio.create_task(state.tidy_for_ever())
         config.address_file.write_text(address + "\n", encoding="ascii")
         try:
             yield address, state
         finally:
             config.address_file.unlink(missing_ok=True)
             await health.enter_graceful_shutdown()
-            expiry.cancel()
+            tidying.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await expiry
+                await tidying
             await server.stop(config.service.stop_grace_s)
     except OSError as error:
         raise ServerError(f"can't start: {error}") from None

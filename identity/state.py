@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -32,6 +32,20 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 MS_PER_HOUR = 3_600_000
+
+
+async def whole(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Do all of `work` although the caller may hang up: what the books have and what the gallery has must not part."""
+    task, hung_up = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            hung_up = True
+    result = task.result()
+    if hung_up:
+        raise asyncio.CancelledError
+    return result
 
 
 class State:
@@ -65,14 +79,16 @@ class State:
         finally:
             self.metrics.search_s.observe(time.monotonic() - began)
 
-    async def expire_for_ever(self) -> None:
-        """Report payments that nobody settled, every `expiry_interval_s`."""
+    async def tidy_for_ever(self) -> None:
+        """Every `expiry_interval_s`: report payments that nobody settled, and empty the log where a forgetting could not."""
         options = self.config.payments
         while True:
             try:
                 marked = await self.books(self.payments.expire, int(options.open_hours_max * MS_PER_HOUR))
+                if not self.people.scrubbed and await self.books(self.people.scrub):
+                    log.info("scrubbed: no byte of anybody forgotten is left")
             except Exception:
-                log.exception("expiry failed; tried again in %g s", options.expiry_interval_s)
+                log.exception("tidying failed; tried again in %g s", options.expiry_interval_s)
             else:
                 if marked:
                     self.metrics.expired.inc(marked)

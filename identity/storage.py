@@ -21,6 +21,9 @@ from sqlalchemy.engine import Connection, Engine
 BUSY_TIMEOUT_MS = 5_000
 """How long a transaction waits for another process's (the command line's) before it fails."""
 
+SCRUB_TIMEOUT_MS = 500
+"""How long emptying the log waits for another process that reads it: payments wait meanwhile."""
+
 metadata = sa.MetaData()
 
 person = sa.Table(
@@ -94,6 +97,7 @@ def open_storage(path: Path) -> Engine:
     sa.event.listen(engine, "begin", _begin)
     try:
         migrate(engine)
+        scrub(engine)  # a service that was killed may have left deleted bytes there
     except sa.exc.DatabaseError as error:
         engine.dispose()
         raise StorageError(f"{path}: not usable as the service's database ({error.orig}). Restore it from a copy.") from None
@@ -128,10 +132,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def scrub(engine: Engine) -> None:
-    """Write the log back and cut it to nothing, so that deleted bytes are in no file."""
+def scrub(engine: Engine) -> bool:
+    """Write the log back and cut it to nothing, so that deleted bytes are in no file.
+
+    False where another process still reads the log: then it must be tried again.
+    """
     raw = engine.raw_connection()
     try:
-        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        cursor = raw.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={SCRUB_TIMEOUT_MS}")
+        (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        return not busy
     finally:
         raw.close()

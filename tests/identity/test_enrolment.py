@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +142,46 @@ async def test_another_model_means_enrolling_again(tmp_path: Path) -> None:
         (listed,) = [entry async for entry in service.operations().People(PeopleRequest())]
         assert not listed.usable
         await service.enrolment().Enrol(request(Palm(1), model_version="test-2"))
+
+
+async def _hung_up_on(service: Served, monkeypatch: pytest.MonkeyPatch, what: str, call: Callable[[], Any]) -> None:
+    """Make a call, and hang up when the books have written what it asks for and the service has not gone on yet."""
+    written, go_on = threading.Event(), threading.Event()
+    work = getattr(service.state.people, what)
+
+    def slow(*arguments: Any) -> Any:
+        result = work(*arguments)
+        written.set()
+        assert go_on.wait(60)
+        return result
+
+    monkeypatch.setattr(service.state.people, what, slow)
+    under_way = call()
+    sent = asyncio.ensure_future(under_way)
+    assert await asyncio.to_thread(written.wait, 60)
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sent
+    # Another call over the same connection: by its answer the service has heard that the first one was given up.
+    with pytest.raises(grpc.aio.AioRpcError):
+        await service.enrolment().Enrol(request(Palm(9), request_key="none"))
+    go_on.set()
+    monkeypatch.setattr(service.state.people, what, work)
+    async with service.state.enrolling:
+        pass
+
+
+async def test_an_enrolment_that_was_hung_up_on_is_whole_or_not_there(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub, wanted = service.enrolment(), request(Palm(1))
+    await _hung_up_on(service, monkeypatch, "enrol", lambda: stub.Enrol(wanted))
+    again = await stub.Enrol(wanted)
+    assert again.person
+    stream = service.till()
+    assert (await stream.pay(Palm(1))).WhichOneof("what") == "authorised", "who was told to be enrolled can pay"
+
+
+async def test_a_forgetting_that_was_hung_up_on_is_whole(service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = service.enrolment()
+    enrolled = (await stub.Enrol(request(Palm(1)))).person
+    await _hung_up_on(service, monkeypatch, "forget", lambda: stub.Forget(ForgetRequest(person=enrolled, asked_by="Ann")))
+    assert service.state.gallery.owners == 0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
+import sqlite3
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from identity.people import People
-from identity.signatures import parse
+from identity.people import People, Record
+from identity.signatures import Side, parse
 from identity.storage import open_storage, person
 from identity.vault import Vault, VaultError, open_vault
 from proto.palmpay.v1 import checkout_pb2 as pb
@@ -42,6 +46,10 @@ def spelt(probes: list[palm_pb2.Probe]) -> list[str]:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def held_in(folder: Path, secret: bytes) -> bool:
+    return secret in b"".join(files(folder).values())
 
 
 def assert_nothing(service: Served, folder: Path, log: str, probes: list[palm_pb2.Probe]) -> None:
@@ -155,3 +163,51 @@ def test_nothing_shows_itself_in_a_repr() -> None:
     look = parse(Palm(1).probes(1)[0], DIMENSION)
     assert "array" not in repr(look)
     assert "0x" in repr(Vault(b"k" * 32)), "the default repr, with no key in it"
+
+
+async def test_what_a_killed_service_left_in_its_log_is_gone_after_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the deletion was written and before the log was emptied: old pages still stand in the log."""
+    config = set_up(tmp_path / "shop")
+    vault, engine = open_vault(config.storage.key_file), open_storage(config.storage.database)
+    people = People(engine, vault)
+    record = Record(
+        greeting_name="Ann", payment_token="tok", limit_minor=1, currency="EUR", consent_text_version="1", consent_given_unix_s=1,
+        consent_witnessed_by="w",
+    )  # fmt: skip
+    looks = [look.signatures for look in Palm(1).looks(2)]
+    enrolled = people.enrol("a" * 32, record, Side.RIGHT, looks, "m", 2, 1.0).person
+    assert enrolled is not None
+    with engine.connect() as connection:
+        secret = bytes(connection.execute(person.select()).mappings().one()["wrapped_key"])
+    monkeypatch.setattr("identity.people.scrub", lambda _: True)
+    people.forget(enrolled)
+    shutil.copytree(tmp_path / "shop", tmp_path / "after")
+    engine.dispose()
+    assert held_in(tmp_path / "after", secret), "this is what a kill leaves"
+
+    again = open_storage(tmp_path / "after" / config.storage.database.name)
+    assert not held_in(tmp_path / "after", secret)
+    again.dispose()
+
+
+async def test_bytes_that_another_program_keeps_alive_are_said_and_gone_when_it_ends(tmp_path: Path) -> None:
+    """A reader (a backup) holds the log: it can't be emptied before the reader is done."""
+    config = set_up(tmp_path, payments={"expiry_interval_s": 1})
+    async with served(tmp_path, config) as service:
+        enrolled = (await service.enrolment().Enrol(request(Palm(1)))).person
+        reader = sqlite3.connect(config.storage.database, isolation_level=None)
+        reader.execute("BEGIN")
+        (secret,) = reader.execute("SELECT wrapped_key FROM person").fetchone()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await service.enrolment().Forget(ForgetRequest(person=enrolled, asked_by="Ann"))
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "another program" in str(refused.value.details())
+        assert service.state.gallery.owners == 0, "nobody is recognised by it all the same"
+        assert held_in(tmp_path, secret)
+        reader.execute("COMMIT")
+        reader.close()
+        async with asyncio.timeout(60):
+            while held_in(tmp_path, secret):  # noqa: ASYNC110 - the condition lives in files
+                await asyncio.sleep(0.05)
