@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+from terminal.desk import SENTENCES
 from terminal.simulation.stage.play import Up
 from terminal.simulation.stage.reckoning import Verdict
 from terminal.simulation.stage.server import StageServer
@@ -12,6 +14,8 @@ from tests.terminal.display.browser import browser, needs_chromium
 from tests.terminal.simulation.stage.fake import BOOKS, FakePlay
 
 pytestmark = needs_chromium
+
+FITS = "((lcd) => lcd.scrollWidth <= lcd.clientWidth && lcd.scrollHeight <= lcd.clientHeight)(document.getElementById('lcd'))"
 
 
 async def test_a_purchase_acted_out(tmp_path: Path) -> None:
@@ -42,6 +46,12 @@ async def test_a_purchase_acted_out(tmp_path: Path) -> None:
             for width, height in ((1440, 900), (1024, 768), (420, 900)):
                 await page.look(width, height)
                 assert await page.ask("document.documentElement.scrollWidth <= innerWidth"), f"{width} wide"
+            for sentence in sorted(SENTENCES.values(), key=len)[-3:]:
+                play.now = replace(play.now, busy=True, display=(f"TOTAL{'999999.99':>15}", sentence))
+                for width, height in ((1440, 900), (1280, 800), (1090, 800), (420, 900)):
+                    await page.look(width, height)
+                    await page.until(f"document.getElementById('line2').textContent === {json.dumps(sentence)}")
+                    assert await page.ask(FITS), f"{sentence!r} is cut off on the register's display at {width} wide"
         assert play.acts == [("pay", 1234), ("hand", "stranger"), ("abort",), ("plug",)]
     finally:
         await server.stop()
