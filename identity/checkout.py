@@ -169,6 +169,8 @@ class _Purchase:
             await self._reverse(message.reverse)
         elif what == "void":
             await self._void(message.void)
+        elif what == "increase":
+            await self._increase(message.increase)
         else:  # a newer till's message
             log.debug("message ignored till=%s why=unknown kind", self._till)
 
@@ -295,6 +297,24 @@ class _Purchase:
         undone = await self._state.books(self._state.payments.void, key, void_key, self._till, message.amount_minor)
         self._settled("voided")
         await self._write(pb.ServiceMessage(voided=pb.Voided(amount_minor=undone)), key)
+
+    async def _increase(self, message: pb.Increase) -> None:
+        key = _checked_key("increase.purchase_key", message.purchase_key)
+        if not 0 < message.amount_minor <= AMOUNT_MAX_MINOR:
+            raise Refusal(pb.REFUSAL_REASON_BAD_REQUEST, f"increase.amount_minor: 1 to {AMOUNT_MAX_MINOR} is expected")
+        held = await self._state.books(self._increase_hold, key, message.amount_minor)
+        self._settled("increased")
+        await self._write(pb.ServiceMessage(increased=pb.Increased(amount_minor=held)), key)
+
+    def _increase_hold(self, key: str, amount_minor: int) -> int:
+        """In the books' thread, so that nobody is blocked or forgotten in between. Raises Refusal, Denied."""
+        entry = self._state.payments.reserved(key, self._till)
+        known = self._state.people.holder_of(entry.account)
+        if known is None or known.blocked:
+            raise Refusal(pb.REFUSAL_REASON_ACCOUNT, "the account is blocked, or its owner was forgotten")
+        if amount_minor > known.record.limit_minor:
+            raise Refusal(pb.REFUSAL_REASON_LIMIT, "the amount is above the account's limit for one purchase")
+        return self._state.payments.increase(key, self._till, amount_minor)
 
     async def _give_up(self, detail: str) -> None:
         await self._refuse(self._key, pb.REFUSAL_REASON_UNSURE, detail)

@@ -123,6 +123,19 @@ class Payments:
             if before is None:
                 self._put(connection, before, wanted, state="refused", account=account, why=why)
 
+    def reserved(self, purchase_key: str, till: str) -> Entry:
+        """An open reservation. Raises Denied."""
+        with self._engine.connect() as connection:
+            return _reserved(connection, purchase_key, till)
+
+    def increase(self, purchase_key: str, till: str, amount_minor: int) -> int:
+        """Hold `amount_minor` in all on an open reservation; less than is held changes nothing. Returns what is held. Raises Denied."""
+        with writing(self._engine) as connection:
+            entry = _reserved(connection, purchase_key, till)
+            held = max(entry.amount_minor, amount_minor)
+            connection.execute(sa.update(purchase).where(purchase.c.purchase_key == purchase_key).values(amount_minor=held))
+            return held
+
     def capture(self, purchase_key: str, till: str, amount_minor: int = 0) -> int:
         """Book the purchase, or the part `amount_minor` of it, and release the rest. Returns what was booked. Raises Denied."""
         with writing(self._engine) as connection:
@@ -260,6 +273,16 @@ def _entry(connection: Connection, purchase_key: str) -> Entry | None:
 def _must(connection: Connection, purchase_key: str) -> Entry:
     entry = _entry(connection, purchase_key)
     assert entry is not None, "written in this transaction"
+    return entry
+
+
+def _reserved(connection: Connection, purchase_key: str, till: str) -> Entry:
+    entry = _entry(connection, purchase_key)
+    if entry is None or entry.kind != "reserve":
+        raise Denied(Why.BAD_REQUEST, "increase.purchase_key: no reservation of this key was authorised")
+    _same_till(entry, till)
+    if entry.state not in OPEN:
+        raise Denied(Why.KEY_SETTLED, f"this reservation is {entry.state}; only an open one can be increased")
     return entry
 
 

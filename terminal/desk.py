@@ -27,7 +27,7 @@ RESULT_SHOWN_S = 4.0
 """How long a shopper can read how it ended."""
 PURCHASES_SHOWN = 20
 PALM_KINDS = (Kind.PAY, Kind.REFUND, Kind.RESERVE)
-MONEY_KINDS = (*PALM_KINDS, Kind.REVERSE, Kind.BOOK, Kind.RELEASE)
+MONEY_KINDS = (*PALM_KINDS, Kind.REVERSE, Kind.RAISE, Kind.BOOK, Kind.RELEASE)
 
 SENTENCES = {
     Outcome.BAD_AMOUNT: "The amount is zero or beyond this till's limit.",
@@ -51,7 +51,7 @@ class Desk:
         """unkept_stands: see `checkout.Purchase`."""
         self._parts, self._vision, self._settler = parts, vision, settler
         self._unkept_stands = unkept_stands
-        self._follow_ups = FollowUps(parts.shop, parts.journal, parts.disk)
+        self._follow_ups = FollowUps(parts.shop, parts.journal, parts.disk, parts.link)
         self._sales: dict[int, Sale] = {}  # begun, and not decided by the register yet
         self._busy = False
         self._visit = 0

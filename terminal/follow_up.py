@@ -11,6 +11,7 @@ from terminal.checkout import Outcome
 from terminal.config import Shop
 from terminal.journal import End, Entry, Journal, JournalError, Mark, Slip
 from terminal.register.machine import Answer, Ask, Kind, Receipt, Totals
+from terminal.service import Link, ServiceLost, increase
 
 T = TypeVar("T")
 UNDOABLE = ("pay", "refund", "book")
@@ -36,8 +37,8 @@ def receipt_of(slip: Slip) -> Receipt:
 class FollowUps:
     """Answers such asks. What money hangs on is done in two steps: `ask`, then `took` or `did_not`."""
 
-    def __init__(self, shop: Shop, journal: Journal, disk: Executor) -> None:
-        self._shop, self._journal, self._disk = shop, journal, disk
+    def __init__(self, shop: Shop, journal: Journal, disk: Executor, link: Link) -> None:
+        self._shop, self._journal, self._disk, self._link = shop, journal, disk, link
         self._open: dict[int, tuple[str, bool]] = {}  # request -> purchase key, whether the rest is charged
 
     async def ask(self, ask: Ask, reachable: bool) -> Answer:
@@ -48,6 +49,8 @@ class FollowUps:
                     return await self._reverse(ask, reachable)
                 case Kind.BOOK | Kind.RELEASE:
                     return await self._reservation(ask)
+                case Kind.RAISE:
+                    return await self._raise(ask)
                 case Kind.TOTALS:
                     return await self._totals(ask)
                 case Kind.LAST_RESULT:
@@ -120,11 +123,27 @@ class FollowUps:
         if len(held) != 1:  # without a receipt number it must be clear which one is meant
             return Answer(ask.number, Outcome.NOT_FOUND, text="No such reservation is open.")
         entry = held[0]
-        whole = ask.amount_minor == 0 and ask.kind is Kind.RELEASE
+        whole = ask.amount_minor == 0 and (ask.kind is Kind.RELEASE or ask.close)
         amount = entry.standing_minor if whole else ask.amount_minor
         if not 0 < amount <= entry.standing_minor:
             return Answer(ask.number, Outcome.BAD_AMOUNT, text="More than was reserved, or nothing.")
         return await self._promise(ask, entry.key, ask.kind.value, amount, charge_rest=ask.close)
+
+    async def _raise(self, ask: Ask) -> Answer:
+        """The service holds more first: where the register is never told, capture gives back what was not used."""
+        entry = next((e for e in self._journal.reservations() if e.receipt == ask.receipt), None)
+        if entry is None:
+            return Answer(ask.number, Outcome.NOT_FOUND, text="No such reservation is open.")
+        held = entry.standing_minor + ask.amount_minor
+        if not entry.standing_minor < held <= self._shop.amount_max_minor:
+            return Answer(ask.number, Outcome.BAD_AMOUNT, text="Zero, or beyond this till's limit with what is held.")
+        try:
+            outcome = await increase(self._link, entry.key, held)
+        except ServiceLost:
+            outcome = Outcome.NO_SERVICE
+        if outcome is not Outcome.APPROVED:
+            return Answer(ask.number, outcome, text="The account does not allow more.")
+        return await self._promise(ask, entry.key, "raise", ask.amount_minor)
 
     async def _totals(self, ask: Ask) -> Answer:
         period = await self._write(self._journal.close_period) if ask.close else self._journal.period()

@@ -36,6 +36,7 @@ def make_pipeline(options: PalmOptions) -> Pipeline:
 def unkept_stands(config: Config) -> bool:
     """Whether the register takes an approval for granted though we could not write its acknowledgement down.
 
-    ZVT's completion follows our fsync, so there the register is told in time; the other protocols have no such message.
+    ZVT's completion and ECR17's result follow our fsync, so there the register is told in time; in the other protocols its
+    acknowledgement is the last word.
     """
-    return config.cash_register.protocol != "zvt"
+    return config.cash_register.protocol not in ("zvt", "ecr17")

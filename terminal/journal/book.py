@@ -190,6 +190,12 @@ class Journal:
             if follow.kind == "book":
                 entry = dataclasses.replace(entry, mark=Mark.COMPLETED, standing_minor=follow.amount_minor, receipt=follow.receipt)
                 period = self._counted(slip, "pay", follow.amount_minor, 1)
+            elif follow.kind == "raise":
+                more = follow.amount_minor
+                entry = dataclasses.replace(
+                    entry, amount_minor=entry.amount_minor + more, standing_minor=entry.standing_minor + more
+                )
+                period = self._period
             elif follow.kind == "reverse":
                 entry = dataclasses.replace(
                     entry, mark=Mark.VOIDING, undo_key=follow.undo_key, undo_minor=follow.amount_minor, standing_minor=left

@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ LINE_BYTES_MAX = 4096
 HEAD_BYTES = 9  # eight hex digits and a blank
 
 Record = dict[str, Any]
+_HEAD = re.compile(rb"(?=[0-9a-f]{8} \d+ \{)")  # where a line may begin
 
 
 class JournalError(OSError):
@@ -68,6 +70,11 @@ def _decode(line: bytes) -> tuple[int, Record] | None:
         return None
 
 
+def _glued(line: bytes) -> tuple[int, Record] | None:
+    """The whole record behind one that can't be read, where the end of line between them went wrong."""
+    return next((found for start in _HEAD.finditer(line, 1) if (found := _decode(line[start.start() :])) is not None), None)
+
+
 def decode(data: bytes) -> Reading:
     """All records that are whole, in order. Never raises: what can't be read is counted.
 
@@ -82,6 +89,8 @@ def decode(data: bytes) -> Reading:
         found = _decode(line)
         if found is None:
             unread += 1
+            found = _glued(line)
+        if found is None:
             continue
         number, record = found
         if number <= last:  # an old line that a rewriting should have taken away: not newer than what is known

@@ -40,7 +40,7 @@ class Slip:
 
     number: int
     trace: int
-    kind: str  # pay, refund, reserve, book, release, reverse
+    kind: str  # pay, refund, reserve, raise, book, release, reverse
     amount_minor: int
     currency: str
     code: str
@@ -53,10 +53,10 @@ class Slip:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """A booking, release or reversal that the register was told of and has not acknowledged yet."""
+    """A booking, release, raise or reversal that the register was told of and has not acknowledged yet."""
 
-    kind: str  # book, release, reverse
-    amount_minor: int  # booked, given back, or undone
+    kind: str  # raise, book, release, reverse
+    amount_minor: int  # held more, booked, given back, or undone
     receipt: int  # of its own slip
     undo_key: str = ""
 

@@ -1,8 +1,9 @@
 """ECR17 (Protocollo 17), over TCP or serial: the payment terminal's side. Facts: registers.md 3.
 
 Its exception to the money rule: a register never sends a financial command again once it was ACKed; where the result was lost it asks
-for the last one (`G`). So an approved payment stands as soon as its result is on its way, is returned by `G` from the terminal's
-journal, and is undone only by `S`.
+for the last one (`G`). So an approved payment stands before its result leaves, is returned by `G` byte for byte, and is undone only by
+`S`. `G` carries no number of the request, so the last result of an earlier one must never answer for one that a power cut ended: a
+request that begins takes the place of the last result, and what became of it is looked up in the core's journal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import datetime
 import enum
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from terminal.checkout import Outcome
@@ -31,6 +33,9 @@ RESULTS_MAX = 3
 MORE_DATA_WAIT_S = 2.0
 """For the U message that a request announced."""
 
+FINANCIAL = "PXpicSA"
+"""Requests that money hangs on: `G` returns the result of the last one."""
+
 PROGRESS_CHARACTERS = 20
 PROGRESS_OF: Final[dict[Note, str]] = {
     Note.PRESENT_PALM: "AVVICINARE IL PALMO",
@@ -41,20 +46,30 @@ PROGRESS_OF: Final[dict[Note, str]] = {
     Note.REVERSING: "STORNO IN CORSO",
 }
 KIND_OF_CODE = {
-    "P": Kind.PAY, "X": Kind.PAY, "p": Kind.RESERVE, "c": Kind.BOOK, "S": Kind.REVERSE, "A": Kind.REFUND, "C": Kind.TOTALS,
-    "T": Kind.TOTALS, "G": Kind.LAST_RESULT, "R": Kind.LAST_RESULT, "s": Kind.STATUS,
+    "P": Kind.PAY, "X": Kind.PAY, "p": Kind.RESERVE, "i": Kind.RAISE, "c": Kind.BOOK, "S": Kind.REVERSE, "A": Kind.REFUND,
+    "C": Kind.TOTALS, "T": Kind.TOTALS, "G": Kind.LAST_RESULT, "R": Kind.LAST_RESULT, "s": Kind.STATUS,
 }  # fmt: skip
 
 
 class _State(enum.Enum):
     IDLE = enum.auto()
     MORE_DATA = enum.auto()  # request acknowledged, its U message is awaited
+    LEARNING = enum.auto()  # the core is asked for its last receipt, before the first request of all
     WORKING = enum.auto()  # the core is asked
+    KEEPING = enum.auto()  # approved; the core writes down that it stands
     TELLING = enum.auto()  # a result or ticket is out, its ACK is awaited
 
 
+BUSY = (_State.LEARNING, _State.WORKING, _State.KEEPING)
+"""The core is at it: this goes on whatever the line does."""
+
+
+def _trace(answer: Answer) -> str:
+    return f"{answer.receipt.trace % 1_000_000:06d}" if answer.receipt else ""
+
+
 class Ecr17Machine:
-    """A `Machine` (see machine.py). `wall_clock` gives the local date and time for the status message only."""
+    """A `Machine` (see machine.py), with `settled` of `Settles`. `wall_clock` gives the local date and time for the status message only."""
 
     def __init__(self, till: Till, *, wall_clock: Callable[[], datetime.datetime] = datetime.datetime.now) -> None:
         self._till = till
@@ -67,6 +82,8 @@ class Ecr17Machine:
         self._number = 0
         self._request: Request | None = None
         self._printing = False
+        self._more = ""  # the additional data that came with the request
+        self._answer: Answer | None = None  # what is told once it is kept
         self._outbox: deque[bytes] = deque()
         self._settings = dict(till.settings)
 
@@ -77,7 +94,7 @@ class Ecr17Machine:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Which request the last result answers, so that `G` answers in its layout after a restart."""
+        """The last result for `G`, or which request is open and which receipt was the last one before it; kept over a restart."""
         return dict(self._settings)
 
     def received(self, data: bytes, now_s: float) -> list[Action]:
@@ -93,20 +110,49 @@ class Ecr17Machine:
         return actions
 
     def answered(self, answer: Answer, now_s: float) -> list[Action]:
-        """The core's answer. What was approved stands from here on: `G` returns it for as long as it is the last."""
+        """The core's answer. What was approved stands from here on, and the register is told when that is written down."""
         stands: list[Action] = [Delivered(answer.number)] if answer.needs_confirmation else []
-        if self._state is not _State.WORKING or answer.number != self._number or self._request is None:
+        if answer.number != self._number or self._request is None:
             return stands
-        request = self._request
-        if request.code in "PXpcSA":
-            self._settings["last_code"] = request.code
-            if answer.outcome is Outcome.APPROVED and answer.receipt:
-                self._settings["last_trace"] = f"{answer.receipt.trace % 1_000_000:06d}"
-        self._outbox = deque(self._frame(text) for text in self._messages(request, answer))
-        if request.code in "PXpcSA" and self._printing and answer.receipt:
+        if self._state is _State.LEARNING:
+            self._settings["last_trace"] = _trace(answer)
+            return [*stands, *self._ask()]
+        if self._state is not _State.WORKING:
+            return stands
+        if stands:
+            self._state, self._answer = _State.KEEPING, answer
+            return stands
+        return self._told(self._request, answer, now_s)
+
+    def settled(self, number: int, kept: bool, now_s: float) -> list[Action]:
+        """See Settles. What could not be written down does not stand, and the register is told so."""
+        answer, request = self._answer, self._request
+        if self._state is not _State.KEEPING or answer is None or request is None or number != answer.number:
+            return []
+        self._answer = None
+        return self._told(request, answer if kept else replace(answer, outcome=Outcome.FAULT, receipt=None), now_s)
+
+    def _told(self, request: Request, answer: Answer, now_s: float) -> list[Action]:
+        if request.code == "G" and not self._settings.get("last_text"):
+            answer = self._interrupted(answer)
+        texts = self._messages(request, answer)
+        if request.code in FINANCIAL:
+            self._settings["last_text"] = texts[0]
+            self._settings["last_trace"] = _trace(answer) or self._settings.get("last_trace", "")
+        self._outbox = deque(self._frame(text) for text in texts)
+        if request.code in FINANCIAL and self._printing and answer.receipt:
             self._outbox.extend(self._frame(t) for t in self._tickets(answer))
+        if self._more[16:18] not in ("", "00"):
+            self._outbox.append(self._frame(messages.more_data(self._till.terminal_id, self._more)))
         self._printing = False
-        return [*stands, *self._tell(now_s)]
+        return self._tell(now_s)
+
+    def _interrupted(self, answer: Answer) -> Answer:
+        """What became of a request that a power cut ended: done only if the core has a newer receipt than before, and it stands."""
+        newer = answer.receipt is not None and _trace(answer) != self._settings.get("last_trace", "")
+        if answer.outcome is Outcome.APPROVED and newer and answer.receipt is not None and not answer.receipt.reversed:
+            return answer
+        return replace(answer, outcome=Outcome.FAULT, receipt=None)
 
     def abort_answered(self, number: int, accepted: bool, now_s: float) -> list[Action]:
         """ECR17 registers can't abort."""
@@ -118,7 +164,7 @@ class Ecr17Machine:
             self._state is not _State.WORKING
             or number != self._number
             or self._request is None
-            or self._request.code not in "PXpcSA"
+            or self._request.code not in FINANCIAL
         ):
             return []
         return [self._progress(PROGRESS_OF[note])]
@@ -130,7 +176,7 @@ class Ecr17Machine:
     def line_lost(self, now_s: float) -> list[Action]:
         """Results are not sent into the void: the register will ask with `G`."""
         self._reader.reset()
-        if self._state is not _State.WORKING:
+        if self._state not in BUSY:
             self._rest()
         return []
 
@@ -167,9 +213,11 @@ class Ecr17Machine:
         if request.terminal_id not in (self._till.terminal_id, "00000000"):
             return [self._short(NAK), Remark(f"terminal id {request.terminal_id} is not ours ({self._till.terminal_id})")]
         if request.code == "U":
-            begun = self._begin() if self._state is _State.MORE_DATA else []
-            return [self._short(ACK), *begun]
-        if self._state in (_State.WORKING, _State.MORE_DATA):
+            if self._state is not _State.MORE_DATA:
+                return [self._short(ACK)]
+            self._more = block.body.decode("latin-1")
+            return [self._short(ACK), *self._begin()]
+        if self._state in BUSY or self._state is _State.MORE_DATA:
             if request == self._request:  # our ACK was lost and the register repeats itself: one request, not two
                 return [self._short(ACK)]
             return [self._short(NAK), Remark("busy: a request is open")]
@@ -183,14 +231,17 @@ class Ecr17Machine:
         if request.code == "E":
             self._printing = request.switch
             return [ack]
-        if request.code == "i":
-            # Raising an open reservation would need the palm again and a second hold; not offered, and said so.
-            self._outbox = deque([self._frame(messages.result_of("i", self._till.terminal_id, Outcome.NOT_SUPPORTED, None))])
+        if request.code == "G" and (text := self._settings.get("last_text")):
+            self._outbox = deque([self._frame(text)])  # unchanged, whoever else has been served since
             return [ack, *self._tell(now_s)]
+        if request.code in FINANCIAL:
+            # From here on `G` is about this request. Kept before the core hears of it, so a power cut finds it written.
+            self._settings |= {"last_code": request.code, "last_text": ""}
         if request.code == "S" and request.original not in ("000000", self._settings.get("last_trace", "")):
-            self._outbox = deque([self._frame(messages.result_of("S", self._till.terminal_id, Outcome.NOT_FOUND, None))])
+            text = self._settings["last_text"] = messages.result_of("S", self._till.terminal_id, Outcome.NOT_FOUND, None)
+            self._outbox = deque([self._frame(text)])
             return [ack, Remark("the STAN to reverse is not that of the last payment"), *self._tell(now_s)]
-        self._request = request
+        self._request, self._more = request, ""
         if request.more_data:
             self._state, self._deadline_s = _State.MORE_DATA, now_s + MORE_DATA_WAIT_S
             return [ack]
@@ -200,20 +251,33 @@ class Ecr17Machine:
         request = self._request
         if request is None:
             raise AssertionError("there is a request wherever work begins")
+        self._deadline_s = None
+        if request.code not in FINANCIAL:
+            return self._ask()
+        progress = self._progress(PROGRESS_OF[Note.ASKING_SERVICE])
+        if "last_trace" in self._settings:
+            return [progress, *self._ask()]
         self._number += 1
-        self._state, self._deadline_s = _State.WORKING, None
-        ask = Ask(
-            self._number,
-            KIND_OF_CODE[request.code],
-            amount_minor=request.amount_minor,
-            currency=self._till.currency,
-            receipt=int(request.original) if request.code == "c" else None,
-            close=request.code == "C",
-            note=request.text,
-        )
-        if request.code in "PXpcSA":
-            return [self._progress(PROGRESS_OF[Note.ASKING_SERVICE]), ask]
-        return [ask]
+        self._state = _State.LEARNING
+        return [progress, Ask(self._number, Kind.LAST_RESULT)]
+
+    def _ask(self) -> list[Action]:
+        request = self._request
+        if request is None:
+            raise AssertionError("there is a request wherever work begins")
+        self._number += 1
+        self._state = _State.WORKING
+        return [
+            Ask(
+                self._number,
+                KIND_OF_CODE[request.code],
+                amount_minor=request.amount_minor,
+                currency=self._till.currency,
+                receipt=int(request.original) if request.code in "ic" else None,
+                close=request.code == "C",
+                note=request.text,
+            )
+        ]
 
     def _messages(self, request: Request, answer: Answer) -> list[str]:
         tid, good = self._till.terminal_id, answer.outcome
@@ -246,6 +310,7 @@ class Ecr17Machine:
 
     def _rest(self) -> None:
         self._state, self._deadline_s, self._tries, self._request = _State.IDLE, None, 0, None
+        self._more, self._answer = "", None
         self._outbox.clear()
 
     def _frame(self, text: str) -> bytes:

@@ -169,6 +169,11 @@ def status(terminal_id: str, now: datetime.datetime, *, operative: bool, softwar
     return f"{terminal_id}0s{'0' * 10}{now:%d%m%y%H%M}{'2' if operative else '0'}{name}"
 
 
+def more_data(terminal_id: str, said: str) -> str:
+    """`U`, the answer to additional data that asked for one: its own tags back, with nothing for this terminal to add."""
+    return f"{terminal_id}0U{said[10:]}"
+
+
 TICKET_LINE = 24
 TICKET_BYTES_MAX = 200
 

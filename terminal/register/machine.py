@@ -21,7 +21,8 @@ class Kind(enum.Enum):
     REFUND = "refund"
     REVERSE = "reverse"  # undo a finished payment, by receipt number or the last one
     RESERVE = "reserve"
-    BOOK = "book"  # charge `amount_minor` of a reservation, release the rest
+    RAISE = "raise"  # hold `amount_minor` more on an open reservation
+    BOOK = "book"  # charge `amount_minor` of a reservation, release the rest; with `close` all that is held
     RELEASE = "release"  # give back `amount_minor` of a reservation (0: all), keep or charge the rest as the protocol says
     TOTALS = "totals"  # `close` starts a new period (end of day)
     LAST_RESULT = "last_result"

@@ -3,7 +3,7 @@
 from terminal.service.enrolment import Enrolled, Enrolling, EnrolmentFailed, enrol
 from terminal.service.link import Link, ServiceLost
 from terminal.service.purchase import PurchaseStream
-from terminal.service.settlement import Settlement, settle
+from terminal.service.settlement import Settlement, increase, settle
 
 __all__ = [
     "Enrolled",
@@ -14,5 +14,6 @@ __all__ = [
     "ServiceLost",
     "Settlement",
     "enrol",
+    "increase",
     "settle",
 ]

@@ -45,6 +45,27 @@ def denied(why: Why) -> pytest.RaisesExc[Denied]:
     return pytest.RaisesExc(Denied, check=lambda error: error.why is why)
 
 
+def test_a_reservation_is_increased_and_repeating_it_changes_nothing(books: Payments) -> None:
+    books.authorise(wanted(kind="reserve"), "a-1")
+    assert books.increase(key(), TILL, 1500) == 1500
+    assert books.increase(key(), TILL, 1500) == 1500
+    assert books.increase(key(), TILL, 1200) == 1500, "less than is held changes nothing"
+    assert books.capture(key(), TILL, 1400) == 1400
+    with denied(Why.KEY_SETTLED):
+        books.increase(key(), TILL, 2000)
+
+
+def test_what_can_not_be_increased(books: Payments) -> None:
+    books.authorise(wanted(), "a-1")
+    books.authorise(wanted(2, kind="reserve"), "a-1")
+    with denied(Why.BAD_REQUEST):
+        books.increase(key(), TILL, 2000)
+    with denied(Why.BAD_REQUEST):
+        books.increase(key(3), TILL, 2000)
+    with denied(Why.NOT_ALLOWED):
+        books.increase(key(2), "till-2", 2000)
+
+
 def test_authorise_capture_and_all_of_it_repeated(books: Payments) -> None:
     first = books.authorise(wanted(), "a-1")
     assert len(first.code) == 6

@@ -150,6 +150,32 @@ async def test_settling_an_old_purchase_without_begin_and_a_void(tmp_path: Path)
         assert (entry.kind, entry.amount_minor, entry.captured_minor, entry.voided_minor) == ("reserve", 2000, 1500, 500)
 
 
+async def test_a_reservation_is_increased_within_the_accounts_limit(tmp_path: Path) -> None:
+    async with served(tmp_path) as service:
+        ann = Palm(1)
+        person = (await service.enrolment().Enrol(request(ann, limit_minor=5000))).person
+        first = service.till()
+        await first.pay(ann, 2000, kind=pb.PURCHASE_KIND_RESERVE)
+        await first.close()
+
+        async def increase(amount_minor: int, till: str = "till-1") -> pb.ServiceMessage:
+            stream = service.till(till)
+            answer = await stream.settle(increase=pb.Increase(purchase_key=first.key, amount_minor=amount_minor))
+            await stream.close()
+            return answer
+
+        for _ in range(2):
+            assert (await increase(3000)).increased.amount_minor == 3000
+        assert (await increase(5001)).refused.reason == pb.REFUSAL_REASON_LIMIT
+        assert (await increase(3500, "till-2")).refused.reason == pb.REFUSAL_REASON_NOT_ALLOWED
+        assert (await increase(0)).refused.reason == pb.REFUSAL_REASON_BAD_REQUEST
+        await service.operations().Block(BlockRequest(person=person, blocked=True))
+        assert (await increase(3500)).refused.reason == pb.REFUSAL_REASON_ACCOUNT
+        second = service.till()
+        assert (await second.settle(capture=pb.Capture(purchase_key=first.key, amount_minor=2900))).captured.amount_minor == 2900
+        assert (await increase(3500)).refused.reason == pb.REFUSAL_REASON_KEY_SETTLED
+
+
 async def test_a_stream_that_breaks_leaves_the_authorisation_open(tmp_path: Path) -> None:
     async with served(tmp_path) as service:
         ann = Palm(1)

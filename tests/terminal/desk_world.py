@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+import terminal.follow_up
 import terminal.sale
 import terminal.settler
 from terminal import checkout as c
@@ -47,6 +48,7 @@ class Books:
     state: dict[str, str] = field(default_factory=dict)
     amount: dict[str, int] = field(default_factory=dict)
     up: bool = True
+    limit_minor: int = 10_000
     calls: list[tuple[str, str]] = field(default_factory=list)
     silent: bool = False
 
@@ -158,7 +160,13 @@ class World:
         async def settle(link: Link, what: str, key: str, amount: int = 0, undo_key: str = "", why: str = "") -> Settlement:
             return self.books.settle(what, key, amount)
 
+        async def increase(link: Link, key: str, amount: int) -> Outcome:
+            if not self.books.up:
+                raise ServiceLost(LOST)
+            return Outcome.APPROVED if amount <= self.books.limit_minor else Outcome.LIMIT
+
         monkeypatch.setattr(terminal.settler, "settle", settle)
+        monkeypatch.setattr(terminal.follow_up, "increase", increase)
 
     async def start(self, unkept_stands: bool = False) -> None:
         self.journal = Journal(self.folder)

@@ -332,6 +332,30 @@ async def test_a_reservation_is_held_and_then_booked_or_released(
     assert (await world.asked(Kind.RESERVATIONS)).open_reservations == ()
 
 
+async def test_a_reservation_is_raised_and_booked(world: World) -> None:
+    held = await world.paid(1000, Kind.RESERVE)
+    assert held.receipt is not None
+    number = held.receipt.number
+    raised = await world.asked(Kind.RAISE, 500, receipt=number)
+    assert raised.outcome is Outcome.APPROVED
+    await world.desk.undelivered(raised.number, "not acknowledged")
+    assert (await world.asked(Kind.BOOK, 1001, receipt=number)).outcome is Outcome.BAD_AMOUNT, "it never happened"
+    raised = await world.asked(Kind.RAISE, 500, receipt=number)
+    await world.desk.delivered(raised.number, None)
+    world.books.limit_minor = 1600
+    assert (await world.asked(Kind.RAISE, 500, receipt=number)).outcome is Outcome.LIMIT
+    assert (await world.asked(Kind.RAISE, 0, receipt=number)).outcome is Outcome.BAD_AMOUNT
+    assert (await world.asked(Kind.RAISE, 15_000, receipt=number)).outcome is Outcome.BAD_AMOUNT
+    assert (await world.asked(Kind.RAISE, 1, receipt=4711)).outcome is Outcome.NOT_FOUND
+    await world.restart()
+    booked = await world.asked(Kind.BOOK, 0, receipt=number, close=True)
+    assert booked.receipt is not None
+    assert booked.receipt.amount_minor == 1500
+    await world.desk.delivered(booked.number, None)
+    assert await world.settled()
+    assert world.books.taken == 1500
+
+
 async def test_an_old_reservation_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.paid(1000, Kind.RESERVE)
     world.settler._reservation_s = -1

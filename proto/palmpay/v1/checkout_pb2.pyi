@@ -103,6 +103,7 @@ class TillMessage(_message.Message):
     CAPTURE_FIELD_NUMBER: _builtins.int
     REVERSE_FIELD_NUMBER: _builtins.int
     VOID_FIELD_NUMBER: _builtins.int
+    INCREASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def begin(self) -> Global___Begin: ...
     @_builtins.property
@@ -113,6 +114,8 @@ class TillMessage(_message.Message):
     def reverse(self) -> Global___Reverse: ...
     @_builtins.property
     def void(self) -> Global___Void: ...
+    @_builtins.property
+    def increase(self) -> Global___Increase: ...
     def __init__(
         self,
         *,
@@ -121,12 +124,13 @@ class TillMessage(_message.Message):
         capture: Global___Capture | None = ...,
         reverse: Global___Reverse | None = ...,
         void: Global___Void | None = ...,
+        increase: Global___Increase | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "capture", b"capture", "probe", b"probe", "reverse", b"reverse", "void", b"void", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "capture", b"capture", "increase", b"increase", "probe", b"probe", "reverse", b"reverse", "void", b"void", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "capture", b"capture", "probe", b"probe", "reverse", b"reverse", "void", b"void", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "capture", b"capture", "increase", b"increase", "probe", b"probe", "reverse", b"reverse", "void", b"void", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "probe", "capture", "reverse", "void"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "probe", "capture", "reverse", "void", "increase"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -272,6 +276,34 @@ class Void(_message.Message):
 Global___Void: _TypeAlias = Void  # noqa: Y015
 
 @_typing.final
+class Increase(_message.Message):
+    """Holds more on an open reservation. It names what is held in all, so repeating it is harmless, and a till that loses its power
+    before it heard of it owes nothing: capture releases what was not used.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURCHASE_KEY_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    purchase_key: _builtins.str
+    """of a purchase of kind reserve that is open"""
+    amount_minor: _builtins.int
+    """held in all from now on; not less than before"""
+    def __init__(
+        self,
+        *,
+        purchase_key: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "purchase_key", b"purchase_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Increase: _TypeAlias = Increase  # noqa: Y015
+
+@_typing.final
 class ServiceMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -284,6 +316,7 @@ class ServiceMessage(_message.Message):
     REVERSED_FIELD_NUMBER: _builtins.int
     VOIDED_FIELD_NUMBER: _builtins.int
     IDENTIFIED_FIELD_NUMBER: _builtins.int
+    INCREASED_FIELD_NUMBER: _builtins.int
     purchase_key: _builtins.str
     @_builtins.property
     def begun(self) -> Global___Begun: ...
@@ -301,6 +334,8 @@ class ServiceMessage(_message.Message):
     def voided(self) -> Global___Voided: ...
     @_builtins.property
     def identified(self) -> Global___Identified: ...
+    @_builtins.property
+    def increased(self) -> Global___Increased: ...
     def __init__(
         self,
         *,
@@ -313,12 +348,13 @@ class ServiceMessage(_message.Message):
         reversed: Global___Reversed | None = ...,
         voided: Global___Voided | None = ...,
         identified: Global___Identified | None = ...,
+        increased: Global___Increased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorised", b"authorised", "begun", b"begun", "captured", b"captured", "identified", b"identified", "more", b"more", "refused", b"refused", "reversed", b"reversed", "voided", b"voided", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorised", b"authorised", "begun", b"begun", "captured", b"captured", "identified", b"identified", "increased", b"increased", "more", b"more", "refused", b"refused", "reversed", b"reversed", "voided", b"voided", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorised", b"authorised", "begun", b"begun", "captured", b"captured", "identified", b"identified", "more", b"more", "purchase_key", b"purchase_key", "refused", b"refused", "reversed", b"reversed", "voided", b"voided", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorised", b"authorised", "begun", b"begun", "captured", b"captured", "identified", b"identified", "increased", b"increased", "more", b"more", "purchase_key", b"purchase_key", "refused", b"refused", "reversed", b"reversed", "voided", b"voided", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begun", "more", "authorised", "refused", "captured", "reversed", "voided", "identified"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begun", "more", "authorised", "refused", "captured", "reversed", "voided", "identified", "increased"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -478,6 +514,26 @@ class Reversed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reversed: _TypeAlias = Reversed  # noqa: Y015
+
+@_typing.final
+class Increased(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    amount_minor: _builtins.int
+    """held in all"""
+    def __init__(
+        self,
+        *,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Increased: _TypeAlias = Increased  # noqa: Y015
 
 @_typing.final
 class Voided(_message.Message):

@@ -82,10 +82,10 @@ def log_off(ctx: Context, command: Apdu) -> Dialogue:
 
 def status_enquiry(ctx: Context, command: Apdu) -> Dialogue:
     """05 01. The password and all that follows may be left out."""
-    service = ctx.registration.service
+    service = 0  # not that of the registration, whose bits mean something else
     if command.data:
         rest = request.password(command.data, ctx.till)
-        service = {f.tag: f.value for f in bmp.decode(rest)}.get(0x03, bytes((service,)))[0]
+        service = {f.tag: f.value for f in bmp.decode(rest)}.get(0x03, b"\x00")[0]
     return _status(ctx, service)
 
 

@@ -48,17 +48,19 @@ def release_part(ctx: Context, command: Apdu) -> Dialogue:
     order = request.order(command.data)
     if order.enquiry:
         return _open_reservations(ctx)
-    if not order.amount_minor:  # the specification would charge all then; a till here has to say so with 06 24
-        raise MalformedError("the amount to be released is missing")
+    if order.amount_minor is None:  # nothing is given back
+        return _follow_up(ctx, Kind.BOOK, order, close=True)
+    if order.amount_minor == 0:
+        raise MalformedError("the amount to be released is zero")
     return _follow_up(ctx, Kind.RELEASE, order, close=True)
 
 
 def book(ctx: Context, command: Apdu) -> Dialogue:
-    """06 24: charge `amount` of a reservation."""
+    """06 24: charge `amount` of a reservation, or all of it where no amount is sent."""
     order = request.order(command.data)
-    if not order.amount_minor:
-        raise MalformedError("the amount to be booked is missing")
-    return _follow_up(ctx, Kind.BOOK, order)
+    if order.amount_minor == 0:
+        raise MalformedError("the amount to be booked is zero; 06 25 gives all back")
+    return _follow_up(ctx, Kind.BOOK, order, close=order.amount_minor is None)
 
 
 def release(ctx: Context, command: Apdu) -> Dialogue:

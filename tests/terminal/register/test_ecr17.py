@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,16 +18,27 @@ from terminal.register.stx_frames import lrc
 TID = "12345678"
 RECEIPT = Receipt(1, 1, Kind.PAY, 1234, "EUR", "A12345", "20261123", "163100")
 NOW = datetime.datetime(2026, 11, 23, 16, 31)
+GET_LAST_TEXT = f"{TID}0G00000001" + "0" * 4
 RANGES = {"message and ETX": 3, "message": 0, "STX, message and ETX": 1, "STX and message": 2}
 
 
 def machine(settings: dict[str, str] | None = None) -> Ecr17Machine:
-    return Ecr17Machine(Till(terminal_id=TID, software="PLM00100", settings=settings or {}), wall_clock=lambda: NOW)
+    kept = {"last_trace": ""} if settings is None else settings
+    return Ecr17Machine(Till(terminal_id=TID, software="PLM00100", settings=kept), wall_clock=lambda: NOW)
+
+
+def told(m: Ecr17Machine, answer: Answer, now_s: float) -> list[Action]:
+    """The answer, and that the core has written it down."""
+    actions = m.answered(answer, now_s)
+    return [*actions, *(m.settled(answer.number, True, now_s) if answer.needs_confirmation else [])]
 
 
 def frame(text: str, covered: int = 3) -> bytes:
     body = text.encode("latin-1")
     return b"\x02" + body + b"\x03" + bytes([lrc(body, 0x7F) ^ covered])
+
+
+GET_LAST = frame(GET_LAST_TEXT)
 
 
 def pay(code: str = "P", amount: int = 1234) -> str:
@@ -55,6 +67,8 @@ def test_the_worked_payment() -> None:
     ask = ask_of(actions)
     assert (ask.kind, ask.amount_minor, ask.currency) == (Kind.PAY, 1234, "EUR")
     actions = m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0)
+    assert sent(actions) == [], "the register hears of it only when a power cut can't take it back"
+    actions += m.settled(ask.number, True, 1.01)
     assert [a.number for a in actions if isinstance(a, Delivered)] == [ask.number]
     (result,) = sent(actions)
     assert result[1:-2].decode() == messages.result_e(TID, Outcome.APPROVED, RECEIPT)
@@ -111,17 +125,75 @@ def test_every_outcome_has_a_reason_of_24() -> None:
 def test_a_result_nobody_takes_is_returned_by_g_also_after_a_restart() -> None:
     m = machine()
     ask = ask_of(m.received(frame(pay("X")), 0.0))
-    actions = m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0)
+    actions = told(m, Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0)
     first, times = sent(actions)[0], 1
     while m.next_deadline_s is not None:
         actions = m.ticked(m.next_deadline_s)
         assert not [a for a in actions if isinstance(a, Undelivered)]
         times += len(sent(actions))
     assert times == RESULTS_MAX
+    assert sent(machine(m.settings).received(GET_LAST, 60.0)) == [b"\x06\x03\x7a", first]
+
+
+CUT = {
+    "before the core approved: the receipt is the one before": (replace(RECEIPT, trace=7), "01"),
+    "after: there is a newer one, and it stands": (replace(RECEIPT, trace=8), "00"),
+    "in between: it was undone at the start": (replace(RECEIPT, trace=8, reversed=True), "01"),
+    "and there never was one": (None, "01"),
+}
+
+
+@pytest.mark.parametrize("when", CUT)
+def test_g_after_a_power_cut_is_about_the_request_that_was_cut_not_the_one_before(when: str) -> None:
+    receipt, code = CUT[when]
+    m = machine()
+    ask = ask_of(m.received(frame(pay()), 0.0))
+    told(m, Answer(ask.number, Outcome.APPROVED, replace(RECEIPT, trace=7), needs_confirmation=True), 1.0)
+    m.received(b"\x06\x03\x7a", 1.1)
+    ask_of(m.received(frame(pay(amount=500)), 2.0))
     again = machine(m.settings)
-    last = ask_of(again.received(frame(f"{TID}0G00000001" + "0" * 4), 60.0))
-    assert last.kind is Kind.LAST_RESULT
-    assert sent(again.answered(Answer(last.number, Outcome.APPROVED, RECEIPT), 60.1)) == [first]
+    last = ask_of(again.received(GET_LAST, 60.0))
+    (result,) = sent(again.answered(Answer(last.number, Outcome.APPROVED, receipt), 60.1))
+    assert result[11:13].decode() == code
+
+
+def test_what_could_not_be_written_down_is_told_as_not_done() -> None:
+    m = machine()
+    ask = ask_of(m.received(frame(pay()), 0.0))
+    m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0)
+    (result,) = sent(m.settled(ask.number, False, 1.1))
+    assert result[11:13] == b"01"
+    m.received(b"\x06\x03\x7a", 1.2)
+    assert sent(m.received(GET_LAST, 2.0))[1] == result
+
+
+def test_the_first_request_of_all_learns_which_receipt_was_the_last_one() -> None:
+    m = machine({})
+    first = ask_of(m.received(frame(pay()), 0.0))
+    assert first.kind is Kind.LAST_RESULT
+    ask = ask_of(m.answered(Answer(first.number, Outcome.APPROVED, replace(RECEIPT, trace=7)), 0.1))
+    assert ask.kind is Kind.PAY
+    assert m.settings["last_trace"] == "000007"
+
+
+def test_additional_data_that_wants_an_answer_gets_one_after_the_result() -> None:
+    m = machine()
+    m.received(frame(pay()[:18] + "1" + pay()[19:]), 0.0)
+    extra = f"{TID}0U" + "000000" + "62" + "DF8D0100" + "0" + "0000" + "00000" + "x\x1b"
+    ask = ask_of(m.received(frame(extra), 0.1))
+    (result,) = sent(m.answered(Answer(ask.number, Outcome.NOBODY), 0.2))
+    assert result[10:11] == b"E"
+    assert sent(m.received(b"\x06\x03\x7a", 0.3)) == [frame(extra)]
+
+
+def test_incremental_raises_a_reservation() -> None:
+    m = machine()
+    ask = ask_of(m.received(frame(closure(amount=700).replace("0c", "0i", 1)), 0.0))
+    assert (ask.kind, ask.receipt, ask.amount_minor) == (Kind.RAISE, 1, 700)
+    raised = replace(RECEIPT, kind=Kind.RAISE)
+    actions = told(m, Answer(ask.number, Outcome.APPROVED, raised, needs_confirmation=True), 1.0)
+    (result,) = sent(actions)
+    assert result[1:-2].decode() == messages.result_of("i", TID, Outcome.APPROVED, raised)
 
 
 def test_reversal_checks_the_stan() -> None:
@@ -160,7 +232,7 @@ def test_tickets_are_printed_on_the_register_once() -> None:
     m = machine()
     assert sent(m.received(frame(f"{TID}0E1"), 0.0)) == [b"\x06\x03\x7a"]
     ask = ask_of(m.received(frame(pay()), 0.1))
-    m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT), 1.0)
+    told(m, Answer(ask.number, Outcome.APPROVED, RECEIPT), 1.0)
     (ticket,) = sent(m.received(b"\x06\x03\x7a", 1.1))
     assert ticket[1:-2].endswith(b"\x7d" * 6 + b"\x1b")
     assert b"12,34" in ticket
@@ -223,7 +295,7 @@ def test_each_approval_is_delivered_once_whatever_the_line_does(steps: list[byte
             if isinstance(action, Ask):
                 money = action.kind is Kind.PAY
                 asked.extend([action.number] if money else [])
-                run(m.answered(Answer(action.number, Outcome.APPROVED, RECEIPT, needs_confirmation=money), now))
+                run(told(m, Answer(action.number, Outcome.APPROVED, RECEIPT, needs_confirmation=money), now))
             elif isinstance(action, Delivered):
                 ended.append(action.number)
             assert not isinstance(action, Undelivered)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from terminal.checkout import Outcome
 from terminal.register.machine import Answer, Ask, Kind, Note, Receipt, Totals
 
-MOVES_MONEY = {Kind.PAY, Kind.REFUND, Kind.REVERSE, Kind.RESERVE, Kind.BOOK, Kind.RELEASE}
+MOVES_MONEY = {Kind.PAY, Kind.REFUND, Kind.REVERSE, Kind.RESERVE, Kind.RAISE, Kind.BOOK, Kind.RELEASE}
 
 
 @dataclass
@@ -109,10 +109,13 @@ class LedgerCore:
         if ask.kind in (Kind.BOOK, Kind.RELEASE):
             assert ask.receipt is not None
             held = self.reservations.get(ask.receipt)
+            amount = held if held is not None and ask.kind is Kind.BOOK and ask.close else amount
             if held is None or amount > held:
                 return Answer(ask.number, Outcome.NOT_FOUND, text="No such reservation.")
             if ask.kind is Kind.RELEASE and ask.close:
                 amount = held - amount
+        if ask.kind is Kind.RAISE and ask.receipt not in self.reservations:
+            return Answer(ask.number, Outcome.NOT_FOUND, text="No such reservation.")
         self._next += 1
         receipt = Receipt(
             self._next, 100 + self._next, ask.kind, amount, ask.currency, "A12345", "20261123", "194500",
@@ -146,6 +149,8 @@ class LedgerCore:
             self.receipts = [replace(r, reversed=True) if r.number == number else r for r in self.receipts]
         if asked.kind is Kind.RESERVE:
             self.reservations[receipt.number] = receipt.amount_minor
+        if asked.kind is Kind.RAISE and asked.receipt is not None:
+            self.reservations[asked.receipt] += receipt.amount_minor
         if asked.kind in (Kind.BOOK, Kind.RELEASE) and asked.receipt is not None:
             self.reservations.pop(asked.receipt, None)
         self.receipts.append(receipt)

@@ -147,3 +147,15 @@ class Bench:
 def code_of(message: str) -> int:
     apdu: Apdu = parse(bytes.fromhex(message))
     return apdu.control
+
+
+def paying(bench: Bench, message: str = PAY) -> Bench:
+    bench.says(message)
+    assert bench.heard() == [OK]
+    return bench
+
+
+def ends_well(bench: Bench) -> None:
+    assert bench.heard() == ["06 0F 00"]
+    bench.says(OK)
+    assert bench.machine.idle

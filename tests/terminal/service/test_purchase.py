@@ -12,7 +12,7 @@ import pytest
 from proto.palmpay.v1 import checkout_pb2 as pb
 from terminal import checkout
 from terminal.checkout import Outcome
-from terminal.service import Link, PurchaseStream, ServiceLost, Settlement, messages, settle
+from terminal.service import Link, PurchaseStream, ServiceLost, Settlement, increase, messages, settle
 from terminal.service.purchase import PROBES_MAX, Wanted
 from tests.terminal.service.conftest import Running, linked, look, options_for, serving, until
 
@@ -167,6 +167,28 @@ async def test_each_debt_is_paid_by_its_own_answer(service: Running, what: str, 
     async with linked(service.options) as link:
         assert await settle(link, what, KEY, 0, "f" * 32, "why") is Settlement.DONE
     assert service.script.heard[0].WhichOneof("what") == what
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (None, Outcome.APPROVED),
+        (pb.REFUSAL_REASON_LIMIT, Outcome.LIMIT),
+        (pb.REFUSAL_REASON_ACCOUNT, Outcome.BLOCKED),
+        (pb.REFUSAL_REASON_KEY_SETTLED, Outcome.NOT_FOUND),
+        (pb.REFUSAL_REASON_BUSY, Outcome.NO_SERVICE),
+    ],
+)
+async def test_a_hold_is_increased(service: Running, reason: pb.RefusalReason.ValueType | None, outcome: Outcome) -> None:
+    async def answers(message: pb.TillMessage, say: Say) -> bool:
+        increased = pb.ServiceMessage(increased=pb.Increased(amount_minor=message.increase.amount_minor))
+        await say(increased if reason is None else pb.ServiceMessage(refused=pb.Refused(reason=reason)))
+        return True
+
+    service.script.play = answers
+    async with linked(service.options) as link:
+        assert await increase(link, KEY, 1500) is outcome
+    assert service.script.heard[0].increase.amount_minor == 1500
 
 
 @pytest.mark.parametrize(
