@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types check bench soak fuzz proto models test-camera clean
+.PHONY: help install run test lint types check bench recordings soak fuzz proto models test-camera clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ check:
 
 bench: install ## the table "Numbers to reach", measured on this machine
 	$(BIN)/python -m tests.bench
+
+recordings: install ## recordings of real hands, one folder of pictures a person in FOLDER=..., through enrolment and payment
+	@test -n "$(FOLDER)" || { echo "make recordings FOLDER=...: one folder of pictures for each person is expected there"; exit 2; }
+	$(BIN)/python -m tests.bench.recordings $(FOLDER)
 
 soak: install ## 10,000 runs of register, line and terminal with everything going wrong
 	$(BIN)/python -m tests.terminal.register.soak --runs $(or $(RUNS),10000)

@@ -12,6 +12,9 @@ import typer
 from tests.bench.peers.install import BENCH_FOLDER
 from tests.bench.table import Figure, show
 
+BUSY_LOAD = 0.5
+"""Above this the table says that it was not measured in quiet."""
+
 PARTS = ("vision", "gallery", "way")
 
 
@@ -23,6 +26,7 @@ def measure(
     if only and only not in PARTS:
         raise typer.BadParameter(f"{only!r} is no part; there are: {', '.join(PARTS)}")
     BENCH_FOLDER.mkdir(exist_ok=True)
+    busy = os.getloadavg()[0]
     lines: list[Figure] = []
     if only in ("", "vision"):
         from tests.bench import vision
@@ -36,7 +40,10 @@ def measure(
         from tests.bench import way
 
         lines += way.figures(Path(BENCH_FOLDER / "way"), purchases)
-    show(lines, f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    if busy > BUSY_LOAD:
+        machine += f" (which was busy with other things: load {busy:.1f} before the start)"
+    show(lines, machine)
 
 
 if __name__ == "__main__":

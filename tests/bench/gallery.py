@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from rich.progress import track
 
 from identity.gallery import Gallery
 from identity.signatures import Side, Signatures
 from tests.bench.table import Figure, timed
 
-PEOPLE = 20_000
-GOAL_PEOPLE = 1_000_000
+SIZES = (100_000, 1_000_000)
+GOAL_PEOPLE, GOAL_MS = 1_000_000, 10.0
+BYTES_A_PERSON = 12_000
+"""Both lights, the empty row of the third, room to grow and to be copied while it does, and numpy's own copy."""
+
 DIMENSION = 256
-ROUNDS = 50
+ROUNDS = 30
+
+
+def free_bytes() -> int:
+    """Memory that could be had now."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
 def figures() -> list[Figure]:
-    """One line; the million of the goal belongs to a later engine behind the same interface."""
+    """One line for each size that fits into memory."""
+    return [
+        _searched(people)
+        if free_bytes() > people * BYTES_A_PERSON
+        else Figure(f"whose palm among {people:,}", "", f"not measured: {people * BYTES_A_PERSON / 1e9:.0f} GB are needed", None)
+        for people in SIZES
+    ]
+
+
+def _searched(people: int) -> Figure:
     draw = np.random.default_rng(1)
     gallery = Gallery(DIMENSION, b"bench" * 8)
-    made = draw.standard_normal((PEOPLE, DIMENSION)).astype(np.float32)
+    made = draw.standard_normal((people, DIMENSION), np.float32)
     made /= np.linalg.norm(made, axis=1, keepdims=True)
-    for number, signature in enumerate(made):
-        gallery.add(f"p{number}", Side.RIGHT, [Signatures(surface=signature, veins=signature, mixed=None)])
+    for number in track(range(people), description=f"a gallery of {people:,}"):
+        gallery.add(f"p{number}", Side.RIGHT, [Signatures(surface=made[number], veins=made[number], mixed=None)])
     probe = gallery.rotated(Signatures(surface=made[7], veins=made[7], mixed=None))
     ours = timed(lambda _: gallery.search(Side.RIGHT, probe, 8), rounds=ROUNDS, warm_up=3)
+    assert gallery.search(Side.RIGHT, probe, 8).owners[0] == "p7", "a search that finds somebody else is not worth timing"
     plain = timed(lambda _: int(np.argmax(made @ made[7] + made @ made[7])), rounds=ROUNDS, warm_up=3)
-    return [
-        Figure(
-            f"whose palm among {PEOPLE:,}, both polarisations",
-            f"10 ms among {GOAL_PEOPLE:,}",
-            f"median {ours.median:.1f} ms, p99 {ours.percentile(99):.1f}",
-            None,
-            f"numpy scan: {plain.median:.1f} ms, {plain.median / ours.median:.2f} times as long",
-            remarks=["an exact scan; the goal for a million people needs the engine of a later issue"],
-        )
-    ]
+    goal = people == GOAL_PEOPLE
+    return Figure(
+        f"whose palm among {people:,}, both polarisations",
+        f"{GOAL_MS:g} ms" if goal else "",
+        f"median {ours.median:.1f} ms, p99 {ours.percentile(99):.1f}",
+        ours.median <= GOAL_MS if goal else None,
+        f"numpy scan: {plain.median:.1f} ms, {plain.median / ours.median:.2f} times as long",
+        remarks=["an exact scan in float32; the goal for a million needs the engine of a later issue behind the same interface"]
+        * goal,
+    )

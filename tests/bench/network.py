@@ -6,9 +6,21 @@ import asyncio
 import contextlib
 from collections import deque
 
+LISTEN_PERIOD_S = 0.2
 CHUNK_BYTES = 65_536
 HELD_CHUNKS_MAX = 1024
 """Per direction; a sender that outruns this waits, as it would on a full pipe."""
+
+
+async def listening(port: int, limit_s: float) -> None:
+    """Wait until somebody listens on this port of loopback. Raises TimeoutError."""
+    async with asyncio.timeout(limit_s):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(LISTEN_PERIOD_S)
 
 
 class SlowNetwork:

@@ -23,6 +23,11 @@ def ledger(folder: Folder) -> list[str]:
     return [program("palm-identity"), "ledger", "--config", str(folder.identity / "identity.toml"), "--json"]
 
 
+def forget(folder: Folder, person: str) -> list[str]:
+    """Forget somebody."""
+    return [program("palm-identity"), "forget", person, "--config", str(folder.identity / "identity.toml"), "--yes"]
+
+
 def enrol(folder: Folder, name: str, limit_minor: int) -> list[str]:
     """Enrol whoever holds a hand over the reader, with the consent that these people of nobody's have given."""
     return [
