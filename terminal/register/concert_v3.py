@@ -150,7 +150,7 @@ class ConcertV3Machine:
             return [Delivered(answer.number)] if answer.needs_confirmation else []
         if self._state is not _State.WORKING or answer.number != self._number or not self._connected:
             return [Undelivered(answer.number, "the register had closed its connection")] if answer.needs_confirmation else []
-        good = answer.outcome is Outcome.APPROVED
+        good = answer.outcome is Outcome.APPROVED and not (answer.receipt is not None and answer.receipt.reversed)
         fields = {"AE": DONE, "AF": "01"} if good else {"AE": NOT_DONE, "AF": REASON_OF.get(answer.outcome, REASON_OTHER)}
         if good and answer.receipt is not None:
             # No account number exists; registers show these as they are.

@@ -33,6 +33,9 @@ RESULTS_MAX = 3
 MORE_DATA_WAIT_S = 2.0
 """For the U message that a request announced."""
 
+REPEATED_WITHIN_S = 10.0
+"""A register that had no ACK sends its request again, three times within seconds; the same request later is another one."""
+
 FINANCIAL = "PXpicSA"
 """Requests that money hangs on: `G` returns the result of the last one."""
 
@@ -82,6 +85,8 @@ class Ecr17Machine:
         self._number = 0
         self._request: Request | None = None
         self._printing = False
+        self._unheard: Request | None = None  # the last one that money hangs on, until the register has taken its result
+        self._repeated_until_s = 0.0
         self._more = ""  # the additional data that came with the request
         self._answer: Answer | None = None  # what is told once it is kept
         self._outbox: deque[bytes] = deque()
@@ -195,6 +200,7 @@ class Ecr17Machine:
         if self._state is not _State.TELLING or code not in (ACK, NAK):
             return []
         if code == ACK:
+            self._unheard = None
             self._outbox.popleft()
             self._tries = 0
             if not self._outbox:
@@ -217,13 +223,19 @@ class Ecr17Machine:
                 return [self._short(ACK)]
             self._more = block.body.decode("latin-1")
             return [self._short(ACK), *self._begin()]
+        repeated = request == self._unheard and now_s <= self._repeated_until_s
+        if repeated:
+            self._repeated_until_s = now_s + REPEATED_WITHIN_S
         if self._state in BUSY or self._state is _State.MORE_DATA:
-            if request == self._request:  # our ACK was lost and the register repeats itself: one request, not two
+            if repeated or request == self._request:  # our ACK was lost and the register repeats itself: one request, not two
                 return [self._short(ACK)]
             return [self._short(NAK), Remark("busy: a request is open")]
         if self._state is _State.TELLING:
             # The register goes on without having taken the last result: it can still ask for it with G.
             self._rest()
+        if repeated and (text := self._settings.get("last_text")):
+            self._outbox = deque([self._frame(text)])
+            return [self._short(ACK), Remark("the register repeats its request: one request, not two"), *self._tell(now_s)]
         return self._accept(request, now_s)
 
     def _accept(self, request: Request, now_s: float) -> list[Action]:
@@ -237,6 +249,7 @@ class Ecr17Machine:
         if request.code in FINANCIAL:
             # From here on `G` is about this request. Kept before the core hears of it, so a power cut finds it written.
             self._settings |= {"last_code": request.code, "last_text": ""}
+            self._unheard, self._repeated_until_s = request, now_s + REPEATED_WITHIN_S
         if request.code == "S" and request.original not in ("000000", self._settings.get("last_trace", "")):
             text = self._settings["last_text"] = messages.result_of("S", self._till.terminal_id, Outcome.NOT_FOUND, None)
             self._outbox = deque([self._frame(text)])

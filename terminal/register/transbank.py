@@ -163,18 +163,22 @@ class TransbankMachine:
         fields = block.body.decode("ascii", "replace").split("|")
         if fields[0] not in REQUESTS:
             return [Send(bytes([NAK])), Remark("a message that is not handled")]
-        if self._state is not _State.IDLE:
-            if self._state is _State.WORKING and fields == self._fields:
-                return [Send(bytes([ACK]))]  # our ACK was lost: one request, not two
+        gone: list[Action] = []
+        if self._state is not _State.IDLE and fields == self._fields:  # our ACK was lost: one request, not two
+            again = [Send(self._answer)] if self._state is _State.TELLING else []
+            return [Send(bytes([ACK])), *again]
+        if self._state is _State.WORKING:
             return [Send(bytes([NAK])), Remark("busy: a request is open")]
+        if self._state is _State.TELLING:
+            gone = self._given_up("the register went on without the answer")
         if fields[0] in ("0100", "0300"):
-            return [Send(bytes([ACK]))]
+            return [*gone, Send(bytes([ACK]))]
         ask = self._ask(fields)
         if ask is None:
-            return [Send(bytes([NAK])), Remark(f"a {fields[0]} whose fields can't be read")]
+            return [*gone, Send(bytes([NAK])), Remark(f"a {fields[0]} whose fields can't be read")]
         self._fields = fields
         self._state, self._deadline_s = _State.WORKING, None
-        return [Send(bytes([ACK])), ask]
+        return [*gone, Send(bytes([ACK])), ask]
 
     def _ask(self, fields: list[str]) -> Ask | None:
         number, code = self._number + 1, fields[0]
@@ -199,6 +203,8 @@ class TransbankMachine:
         code, tid = self._fields[0], self._till.terminal_id
         result = CODE_OF.get(answer.outcome, CODE_OTHER)
         receipt = answer.receipt if answer.outcome is Outcome.APPROVED else None
+        if code in ("0250", "0260") and receipt is not None and receipt.reversed:  # it was undone: the register must not count it
+            result, receipt = CODE_OF[Outcome.ALREADY_REVERSED], None
         if code == "0200":
             return sale("0210", result, tid, receipt, self._fields[2][:20] if len(self._fields) > 2 else "")
         if code in ("0250", "0260"):
@@ -212,17 +218,16 @@ class TransbankMachine:
 
     def _tell(self, now_s: float) -> list[Action]:
         if self._tries >= ANSWERS_MAX:
-            confirm = self._confirm
-            self._rest()
-            gone: list[Action] = [Remark("the register did not take the answer")]
-            return (
-                [*gone, Undelivered(confirm, "the register did not acknowledge the answer (Transbank)")]
-                if confirm is not None
-                else gone
-            )
+            return self._given_up("the register did not take the answer")
         self._tries += 1
         self._state, self._deadline_s = _State.TELLING, now_s + ANSWER_WAIT_S
         return [Send(self._answer)]
+
+    def _given_up(self, why: str) -> list[Action]:
+        confirm = self._confirm
+        self._rest()
+        undone = "the register did not acknowledge the answer (Transbank)"
+        return [Remark(why), *([Undelivered(confirm, undone)] if confirm is not None else [])]
 
     def _rest(self) -> None:
         self._state, self._deadline_s, self._tries, self._confirm = _State.IDLE, None, 0, None

@@ -63,6 +63,16 @@ class BytesWire:
         """Drop what came and was not read."""
         self._inbox.clear()
 
+    async def quiet(self, silence_s: float, patience_s: float) -> None:
+        """Wait until nothing has come for `silence_s`, and drop it: late answers to an earlier request must not pass for this one's."""
+        until_s = asyncio.get_running_loop().time() + patience_s
+        while asyncio.get_running_loop().time() < until_s:
+            self._inbox.clear()
+            try:
+                await self.read(1, silence_s, "noise")
+            except SilenceError:
+                return
+
     async def read(self, count: int, patience_s: float, what: str) -> bytes:
         """Exactly `count` bytes. Raises SilenceError naming `what`."""
         try:
@@ -77,6 +87,10 @@ class BytesWire:
         data = bytes(self._inbox[:count])
         del self._inbox[:count]
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was read: the next read gives it again."""
+        self._inbox[:0] = data
 
     async def read_until(self, last: int, after: int, patience_s: float, what: str) -> bytes:
         """Up to and with byte `last`, and `after` bytes more. Raises SilenceError."""

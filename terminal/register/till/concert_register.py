@@ -6,6 +6,7 @@ It has paid when the terminal answered `0` and that answer was acknowledged; the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Self
 
@@ -78,7 +79,7 @@ class ConcertRegister(PlainRegister):
         self.journal.asked(request, amount_minor, None)
         self._wire.write(EOT)
         try:
-            answer = await self._answer()
+            answer = await self._answer(f"{amount_minor:08d}")
             result = self._read(request, amount_minor, answer)
         except SilenceError as error:
             result = RegisterResult(Verdict.FAILED, request, text=f"Not paid: {error}.")
@@ -104,15 +105,19 @@ class ConcertRegister(PlainRegister):
             await asyncio.sleep(SIGNAL_PATIENCE_S)
         raise SilenceError("the terminal is busy")
 
-    async def _answer(self) -> str:
+    async def _answer(self, amount: str) -> str:
+        """The answer, acknowledged; one about another amount is left alone, so that the terminal undoes it."""
         while await self._wire.read(1, END_PATIENCE_S, "answer") != ENQ:
             pass
         self._wire.write(ACK)
         for _ in range(OFFERS_MAX):
             frame = await self._wire.read(ANSWER_BYTES, 3 * SIGNAL_PATIENCE_S, "answer of 83 bytes")
             if frame[:1] == STX and frame[-2:-1] == ETX and xor_of(frame[1:-1]) == frame[-1]:
+                if frame[4:12] != amount.encode("ascii"):
+                    raise SilenceError("the terminal answered about another amount")
                 self._wire.write(ACK)
-                await self._wire.read(1, SIGNAL_PATIENCE_S, "EOT after the answer")
+                with contextlib.suppress(SilenceError):  # the answer is ours already
+                    await self._wire.read(1, SIGNAL_PATIENCE_S, "EOT after the answer")
                 return frame[1:-2].decode("ascii", "replace")
             self._wire.forget()
             self._wire.write(NAK)

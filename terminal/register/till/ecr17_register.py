@@ -18,6 +18,8 @@ from terminal.register.till.result import RegisterResult, Verdict
 
 STX, ETX, ACK, NAK, SOH, EOT = 0x02, 0x03, 0x06, 0x15, 0x01, 0x04
 ACK_PATIENCE_S = 2.0
+QUIET_S = 0.1
+"""Of silence before a request: results carry no number of their request, and one of a register before its power cut may be late."""
 SENDINGS_MAX = 3
 END_PATIENCE_S = 180.0
 ASK_LAST_MAX = 5
@@ -181,17 +183,23 @@ class Ecr17Register(PlainRegister):
 
     async def _send(self, text: str) -> None:
         await self._wire.opened()
+        await self._wire.quiet(QUIET_S, ACK_PATIENCE_S)
         body = text.encode("ascii")
         for _ in range(SENDINGS_MAX):
             self._wire.forget()
             self._wire.write(bytes([STX]) + body + bytes([ETX, check(body, self._covers)]))
             try:
-                answer = await self._wire.read(3, ACK_PATIENCE_S, "ACK of the request")
+                first = (await self._wire.read(1, ACK_PATIENCE_S, "ACK of the request"))[0]
+                if first in (SOH, STX):  # the ACK was lost, but whoever answers has the request
+                    self._wire.unread(bytes([first]))
+                    return
+                await self._wire.read(2, ACK_PATIENCE_S, "end of the ACK")
             except SilenceError:
                 continue
-            if answer[0] == ACK:
+            if first == ACK:
                 return
-            raise RefusedError("the terminal refuses the command (busy, not handled, or another terminal id)")
+            if first == NAK:
+                raise RefusedError("the terminal refuses the command (busy, not handled, or another terminal id)")
         raise SilenceError("the terminal does not take the request")
 
     async def _result(self) -> str:

@@ -77,4 +77,10 @@ class PlainRegister:
 
     async def recover(self) -> RegisterResult | None:
         """Where the protocol can't ask for a last result, what was not answered was not paid."""
-        return None
+        asked = self.journal.unresolved
+        if asked is None:
+            return None
+        said = "No answer came, so it counts as not done. The terminal's screen has the last word."
+        result = RegisterResult(Verdict.FAILED, asked["request"], text=said, learnt_later=True)
+        self.journal.ended(result)
+        return result

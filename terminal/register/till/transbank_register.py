@@ -18,6 +18,8 @@ from terminal.register.till.result import RegisterResult, Verdict
 
 STX, ETX, ACK, NAK = 0x02, 0x03, 0x06, 0x15
 ACK_PATIENCE_S = 5.0
+QUIET_S = 0.1
+"""Of silence before a request: a late answer to an earlier one must not pass for this one's."""
 END_PATIENCE_S = 150.0
 MESSAGES_MAX = 100
 """Progress messages before an answer."""
@@ -154,10 +156,14 @@ class TransbankRegister(PlainRegister):
     async def _send(self, text: str) -> None:
         await self._wire.opened()
         body = text.encode("ascii")
-        self._wire.forget()
+        await self._wire.quiet(QUIET_S, ACK_PATIENCE_S)
         self._wire.write(bytes([STX]) + body + bytes([ETX, xor_of(body) ^ ETX]))
-        if (await self._wire.read(1, ACK_PATIENCE_S, "ACK of the request"))[0] != ACK:
-            raise RefusedError("the terminal refuses the request")
+        while (first := (await self._wire.read(1, ACK_PATIENCE_S, "ACK of the request"))[0]) != ACK:
+            if first == NAK:
+                raise RefusedError("the terminal refuses the request")
+            if first == STX:  # the ACK was lost, but whoever answers has the request
+                self._wire.unread(bytes([first]))
+                return
 
     async def _answer(self) -> list[str]:
         for _ in range(MESSAGES_MAX):

@@ -263,6 +263,28 @@ def test_a_repeated_request_is_one_request() -> None:
     assert not [a for a in again if isinstance(a, Ask)]
 
 
+def test_a_request_repeated_after_its_result_is_still_one_request() -> None:
+    """Found by the soak: all our ACKs were lost, the core was quick, and the register's last repetition was charged again."""
+    m = machine()
+    ask = ask_of(m.received(frame(pay()), 0.0))
+    (result,) = sent(told(m, Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 0.5))
+    assert sent(m.received(frame(pay()), 4.0)) == [b"\x06\x03\x7a", result]
+    while m.next_deadline_s is not None:
+        m.ticked(m.next_deadline_s)
+    assert sent(m.received(frame(pay()), 12.0)) == [b"\x06\x03\x7a", result]
+    m.received(b"\x06\x03\x7a", 12.1)
+    assert ask_of(m.received(frame(pay()), 12.2)).number != ask.number, "taken: the next one is another shopper's"
+
+
+def test_the_same_request_much_later_is_another_one() -> None:
+    m = machine()
+    ask = ask_of(m.received(frame(pay()), 0.0))
+    told(m, Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 0.5)
+    while m.next_deadline_s is not None:
+        m.ticked(m.next_deadline_s)
+    assert ask_of(m.received(frame(pay()), 30.0)).number != ask.number
+
+
 def test_totals_and_closing() -> None:
     m = machine()
     ask = ask_of(m.received(frame(f"{TID}0T00000001" + "0" * 8), 0.0))
@@ -308,3 +330,9 @@ def test_each_approval_is_delivered_once_whatever_the_line_does(steps: list[byte
             now += 0.01
             run(m.received(step, now))
     assert ended == asked
+
+
+@pytest.mark.parametrize("text", [pay() + " ", closure()[:-1], f"{TID}0A00000001" + "0" * 5 + "00001234" + "0" * 9])
+def test_a_request_for_money_of_another_length_is_refused(text: str) -> None:
+    """Found by the soak: two doubled bytes cancel out in the checksum, and 12.34 had become 0.12."""
+    assert sent(machine().received(frame(text), 0.0)) == [b"\x15\x03\x69"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from terminal.checkout import Outcome
@@ -101,3 +103,29 @@ def test_a_second_sale_is_busy_and_a_repeat_is_one() -> None:
     m.received(SALE, 0.0)
     assert m.received(SALE, 0.1) == [Send(ACK)]
     assert sent(m.received(frame("0200|99|OTHER|||0|"), 0.2)) == [NAK]
+
+
+def test_a_sale_repeated_after_its_answer_is_still_one_sale() -> None:
+    m = machine()
+    ask = ask_of(m.received(SALE, 0.0))
+    (answer,) = sent(m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0))
+    assert sent(m.received(SALE, 2.0)) == [ACK, answer]
+    assert m.received(ACK, 2.1) == [Delivered(ask.number)]
+
+
+def test_a_register_that_goes_on_has_not_acknowledged() -> None:
+    m = machine()
+    ask = ask_of(m.received(SALE, 0.0))
+    m.answered(Answer(ask.number, Outcome.APPROVED, RECEIPT, needs_confirmation=True), 1.0)
+    actions = m.received(frame("0250|"), 2.0)
+    assert [a.number for a in actions if isinstance(a, Undelivered)] == [ask.number]
+    assert (sent(actions), ask_of(actions).kind) == ([ACK], Kind.LAST_RESULT)
+
+
+def test_the_last_sale_is_not_said_to_stand_where_it_was_undone() -> None:
+    """Found by the soak: the register counted a sale that this terminal had undone."""
+    m = machine()
+    ask = ask_of(m.received(frame("0250|"), 0.0))
+    (answer,) = sent(m.answered(Answer(ask.number, Outcome.APPROVED, replace(RECEIPT, reversed=True)), 0.1))
+    fields = answer[1:-2].decode().split("|")
+    assert (fields[0], fields[1], fields[6], len(fields)) == ("0260", "05", "", 20)

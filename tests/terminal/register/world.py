@@ -13,10 +13,12 @@ from terminal.register import open_machine
 from terminal.register.line import LineEvents
 from terminal.register.machine import Answer, Ask, Kind, Note
 from terminal.register.session import RegisterSession
-from terminal.register.till import RegisterResult, TillJournal
+from terminal.register.till import RegisterResult, TillJournal, Verdict
 from terminal.register.till.base import CashRegister, Setup, open_register
 from tests.terminal.register.till_core import LedgerCore, MemoryStore
 
+GAPS = ("concert", "concert-v3", "transbank")  # protocols whose last word can be lost for good; see protocols.md
+FINAL_MINOR = 100  # a plain payment after everything
 CHUNK_BYTES_MAX = 12  # a write arrives in pieces of at most this
 LATE_S = 0.4  # longest delay of a piece by a fault: beyond T1
 IDLE_WITHIN_S = 240.0  # after the line has been good again: the longest of the protocols' time-outs and some
@@ -68,8 +70,10 @@ class Cable:
         self._serial = serial
         self._free_s = [0.0, 0.0]  # until when each direction is busy
         self._pull_count = 0
+        self.troubled = False  # something was done to the line or to a side's power
 
     def carry(self, sender: int, data: bytes) -> None:
+        self.troubled |= self.deaf or not self.plugged
         if not self.plugged or self.deaf or not (self._serial or all(self.ends)):
             return
         loop = asyncio.get_running_loop()
@@ -92,6 +96,7 @@ class Cable:
                 out.append(byte)
                 continue
             faults.left -= 1
+            self.troubled = True
             match rng.randrange(4):
                 case 0:
                     pass
@@ -121,7 +126,7 @@ class Cable:
     def pull(self) -> None:
         """Both sides notice."""
         if self.plugged:
-            self.plugged = False
+            self.plugged, self.troubled = False, True
             self._lost()
 
     def plug(self) -> None:
@@ -134,6 +139,7 @@ class Cable:
     def unplug_one(self, who: int) -> None:
         """A side has lost its power: nothing reaches it any more. Over TCP the other side sees the connection close."""
         self.ends[who] = None
+        self.troubled = True
         if not self._serial:
             self._lost()
 
@@ -187,6 +193,7 @@ class World:
         self.store = MemoryStore()
         self.journal = TillJournal()
         self.results: list[RegisterResult] = []
+        self.asked_minor = {FINAL_MINOR}  # amounts that the register asked for
         self._options = options or {}
         self._session: RegisterSession | None = None
         self.register: CashRegister | None = None
@@ -245,6 +252,7 @@ class World:
         """Begin a payment; one at a time."""
         if self.register is not None and (self._request is None or self._request.done()):
             register = self.register
+            self.asked_minor.add(amount_minor)
 
             async def request() -> None:
                 self.results.append(await register.pay(amount_minor))
@@ -278,10 +286,14 @@ class World:
         await self._idle(self._session)
         self.check()
         self.core.outcomes.clear()
-        last = await self.register.pay(100)
+        gap_minor = self.gap_minor
+        last = await self.register.pay(FINAL_MINOR)
+        if last.verdict is Verdict.FAILED:  # half a frame of before may still have been in the way
+            last = await self.register.pay(FINAL_MINOR)
         assert last.done, f"after all that a plain payment fails: {last}"
         await self._idle(self._session)
         self.check()
+        assert self.gap_minor == gap_minor, "a plain payment on a good line is not the same on both sides"
 
     async def _idle(self, session: RegisterSession) -> None:
         until_s = asyncio.get_running_loop().time() + IDLE_WITHIN_S
@@ -289,13 +301,36 @@ class World:
             assert asyncio.get_running_loop().time() < until_s, "the terminal is not idle again"
             await asyncio.sleep(1)
 
+    @property
+    def gap_minor(self) -> int:
+        """How much more the register believes to have taken than the ledger has."""
+        return self.journal.taken_minor - self.core.taken_minor
+
+    def _explained(self) -> bool:
+        """Whether a difference is the one that the protocol documents: the last word between both was lost, and it can't be asked for.
+
+        Concert A010 and Transbank: the register's last ACK was lost, so it has what the terminal has undone. Concert V3: besides, the
+        terminal's one answer was lost on its way. Never without trouble on the line.
+        """
+        asked = {a.amount_minor for a in self.core.asked if a.kind is Kind.PAY}
+        if not self.protocol.startswith("zvt") and asked - self.asked_minor:
+            return True  # two changed bytes that cancel out in an XOR: no side can tell that the amount is another
+        if self.protocol not in GAPS or not self.cable.troubled:
+            return False
+        undone = [r.amount_minor for r in self.core.receipts if r.reversed]
+        stands = [-r.amount_minor for r in self.core.receipts if not r.reversed] if self.protocol == "concert-v3" else []
+        sums = {0}
+        for amount in (*undone, *stands):
+            sums |= {known + amount for known in sums}
+        return self.gap_minor in sums
+
     def check(self) -> None:
         """The money rule."""
         core = self.core
         assert not core._pending, "approved, and neither delivered nor undone"
         assert core.open_most <= 1, "the core had two requests at once"
         settled = [n for n, _ in core.delivered_calls] + [n for n, _ in core.undelivered_calls]
-        assert core.taken_minor == self.journal.taken_minor, (
+        assert self.gap_minor == 0 or self._explained(), (
             f"the ledger has {core.taken_minor}, the register {self.journal.taken_minor}; {len(settled)} settled"
         )
 
