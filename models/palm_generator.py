@@ -38,7 +38,9 @@ class Regime(enum.Enum):
 
 
 POLARISATIONS = (Regime.SURFACE, Regime.VEINS)
-_SURFACE_SHARE, _VEINS_SHARE = 0.42, 0.25
+_SURFACE_SHARE, _VEINS_SHARE = 0.40, 0.22
+_GLINT_SHARE = 0.2
+"""Of the near-infrared views: fine lines are bright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,15 @@ class Palm:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """One view's geometry: where each pixel of the picture lies in the crowd's maps. Float32 [128, 128] each, pixels of the map."""
+    """One view's geometry: where each pixel of the picture lies in the crowd's maps. Float32 [128, 128] each, pixels of the map.
+
+    `error` is how the hand finder erred: a pixel at p (sides of the picture, from its middle) shows what lies at
+    exp(error[3]) * (R(error[2]) p + error[:2]) of the canonical palm; shift in sides, turn in radians, natural log of the scale.
+    """
 
     x: Floats
     y: Floats
+    error: tuple[float, float, float, float]
 
 
 def classes(seed: int, people: int, count: int) -> list[Palm]:
@@ -97,10 +104,10 @@ def classes(seed: int, people: int, count: int) -> list[Palm]:
 
 def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, spread: float = 1.0) -> Pose:
     """Draw one view's geometry: the hand finder's error, tilt, cupping, and the stretch of the skin. `spread` scales all of it."""
-    careless = rng.random() < 0.2
-    shift = rng.uniform(-0.1, 0.1, 2) if careless else rng.normal(0.0, 0.025, 2)
-    turn = np.radians(rng.uniform(-10, 10) if careless else rng.normal(0.0, 3.0)) * spread
-    size = crop * np.exp(spread * (rng.uniform(-0.1, 0.1) if careless else rng.normal(0.0, 0.03)))
+    careless = rng.random() < 0.25
+    shift = rng.uniform(-0.12, 0.12, 2) if careless else rng.normal(0.0, 0.028, 2)
+    turn = np.radians(rng.uniform(-11, 11) if careless else rng.normal(0.0, 3.0)) * spread
+    size = crop * np.exp(spread * (rng.uniform(-0.12, 0.12) if careless else rng.normal(0.0, 0.035)))
     yaw, pitch = np.radians(rng.normal(0.0, 11.0, 2).clip(-30, 30)) * spread
     depth = 1.0 + _U * np.float32(0.35 * np.sin(yaw)) + _V * np.float32(0.35 * np.sin(pitch))
     bend, fold = rng.normal(0.0, 0.06, 2) * spread
@@ -108,7 +115,7 @@ def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, sp
     v = _V * depth
     u = u * np.float32(1.0 / (0.5 + 0.5 * np.cos(yaw))) * (1 + np.float32(bend) * (4 * _U * _U - np.float32(0.4)))
     v = v * np.float32(1.0 / (0.5 + 0.5 * np.cos(pitch))) * (1 + np.float32(fold) * (4 * _V * _V - np.float32(0.4)))
-    for cells, amplitude in ((3, 0.014), (5, 0.007)):
+    for cells, amplitude in ((3, 0.016), (5, 0.008)):
         strength = amplitude * spread * rng.gamma(2.0, 0.5)
         u = u + _smooth(rng, cells, strength)
         v = v + _smooth(rng, cells, strength)
@@ -122,7 +129,8 @@ def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, sp
         ((at - np.float32(first)) * scale - np.float32(0.5)).astype(np.float32)
         for at, first in ((x, PEOPLE_LEFT_SPANS), (y, PEOPLE_TOP_SPANS))
     ]
-    return Pose(*scaled)
+    across, along, angle, scale_log = shift[0] * spread, shift[1] * spread, turn, np.log(size / crop)
+    return Pose(scaled[0], scaled[1], (float(across), float(along), float(angle), float(scale_log)))
 
 
 def _tremble(rng: np.random.Generator, where: Pose) -> Pose:
@@ -132,7 +140,7 @@ def _tremble(rng: np.random.Generator, where: Pose) -> Pose:
     shift = rng.normal(0.0, 0.008 * ROI_SIDE_SPANS * PEOPLE_PX_PER_SPAN, 2).astype(np.float32)
     c, s = np.float32(size * np.cos(turn)), np.float32(size * np.sin(turn))
     x, y = where.x - middle, where.y - middle
-    return Pose(c * x - s * y + middle + shift[0], s * x + c * y + middle + shift[1])
+    return Pose(c * x - s * y + middle + shift[0], s * x + c * y + middle + shift[1], where.error)
 
 
 def _smooth(rng: np.random.Generator, cells: int, strength: float) -> Floats:
@@ -164,11 +172,15 @@ def shine(
     """
     visible = regime is Regime.SURFACE and rng.random() < weather.visible_share
     strengths = {
-        Regime.SURFACE: (rng.uniform(0.4, 1.9) if visible else rng.uniform(0.14, 0.65), rng.uniform(0.0, 0.08)),
+        Regime.SURFACE: (rng.uniform(0.4, 2.3) if visible else rng.uniform(0.16, 0.85), rng.uniform(0.0, 0.08)),
         Regime.VEINS: (rng.uniform(0.0, 0.05), rng.uniform(0.18, 0.75)),
-        Regime.MIXED: (rng.uniform(0.12, 0.5), rng.uniform(0.14, 0.55)),
+        Regime.MIXED: (rng.uniform(0.14, 0.65), rng.uniform(0.12, 0.55)),
     }[regime]
     skin = np.ones((ROI_SIDE_PX, ROI_SIDE_PX), np.float32)
+    if surface is not None and not visible and rng.random() < _GLINT_SHARE:
+        # Near-infrared light scatters in the skin: at some angles fine lines catch it and are brighter than what is beside them.
+        fine = surface - cv2.GaussianBlur(surface, (0, 0), 2.0)
+        surface = surface - np.float32(rng.uniform(0.6, 2.2)) * fine
     if surface is not None:
         skin += np.float32(strengths[0]) * surface
         relief = rng.uniform(0.0, 0.6) if rng.random() < 0.5 else 0.0  # one edge of a line turns to the lamp
@@ -196,12 +208,16 @@ class Studio:
 
     def view(self, number: int, index: int) -> Picture:
         """Uint8 [128, 128]: view `number` of palm `index`."""
+        return self.placed_view(number, index)[0]
+
+    def placed_view(self, number: int, index: int) -> tuple[Picture, tuple[float, float, float, float]]:
+        """The same picture, and how it is misplaced (`Pose.error`)."""
         rng = np.random.default_rng([self._seed, index, number])
         palm = self.palms[index]
         where = pose(rng, palm.crop, palm.mirrored, self._spread)
         surface = look(rng, self._crowd[palm.surface, 0], where)
         veins = None if palm.regime is Regime.SURFACE else look(rng, self._crowd[palm.veins, 1], where)
-        return shine(rng, surface, veins, palm.regime, self._weather)
+        return shine(rng, surface, veins, palm.regime, self._weather), where.error
 
     def presentation(self, number: int, index: int, frames: int, regimes: tuple[Regime, ...] = POLARISATIONS) -> Picture:
         """Uint8 [regimes, frames, 128, 128] of one presentation of palm `index`: the hand trembles, the rest stays as it is.
@@ -219,10 +235,14 @@ class Studio:
             taken.append([shine(rng, surface, veins, regime, self._weather, flicker) for regime in regimes])
         return np.array(taken, np.uint8).swapaxes(0, 1)
 
-    def batch(self, step: int, size: int) -> tuple[Picture, NDArray[np.int64]]:
-        """Uint8 [size, 128, 128] and int64 [size]: training batch `step`, two views of each of size / 2 palms."""
+    def batch(self, step: int, size: int) -> tuple[Picture, NDArray[np.int64], Floats]:
+        """Uint8 [size, 128, 128], int64 [size], float32 [size, 4]: training batch `step`, two views of each of size / 2 palms.
+
+        The last are the views' `Pose.error`.
+        """
         rng = np.random.default_rng([self._seed, step, 1, 1])
         chosen = rng.choice(len(self.palms), size // 2, replace=len(self.palms) < size // 2)
         labels = np.repeat(chosen, 2)
-        pictures = np.stack([self.view(1 + 2 * step + i % 2, int(index)) for i, index in enumerate(labels)])
-        return pictures, labels.astype(np.int64)
+        placed = [self.placed_view(1 + 2 * step + i % 2, int(index)) for i, index in enumerate(labels)]
+        pictures, errors = np.stack([picture for picture, _ in placed]), np.array([error for _, error in placed], np.float32)
+        return pictures, labels.astype(np.int64), errors

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from models.palm_generator import Studio, classes
-from models.palm_network import CosineMargin, PalmNetwork
+from models.palm_network import CosineMargin, PalmNetwork, alignment_loss
 from models.palm_people import Maps, grown
 
 TRAIN_RUN = Path(__file__).parent / "runs" / "palm"
@@ -37,18 +37,18 @@ TRAIN_STEPS_MAX = 10_000_000
 class Recipe:
     """All that decides the weights. Shares of steps are 0..1."""
 
-    people: int = 3_000
-    classes: int = 4_500
+    people: int = 5_000
+    classes: int = 9_000
     batch: int = 128
-    steps: int = 2_600
+    steps: int = 8_000
     seed: int = 1
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     margin: float = 0.3
     warm_up: float = 0.04  # learning rate rises over this share of the steps
     margin_from: float = 0.02  # the margin grows between these shares
     margin_to: float = 0.3
-    average: float = 0.998  # of the weights, exponentially; what is exported
+    average: float = 0.999  # of the weights, exponentially; what is exported
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear warm-up, then half a cosine."""
@@ -66,8 +66,8 @@ class Recipe:
 _DEFAULT = Recipe()
 
 
-class Batches(Dataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
-    """Batch k as (uint8 [B, 128, 128], int64 [B]); the same k gives the same batch."""
+class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[misc]
+    """Batch k as (uint8 [B, 128, 128], int64 [B], float32 [B, 4]); the same k gives the same batch."""
 
     def __init__(self, crowd: Maps | Path, recipe: Recipe) -> None:
         self._crowd = crowd
@@ -77,13 +77,13 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
     def __len__(self) -> int:
         return self._recipe.steps
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         if self._studio is None:  # opened in the process that uses it: maps are shared by the page cache
             cv2.setNumThreads(1)
             crowd = np.load(self._crowd, mmap_mode="r") if isinstance(self._crowd, Path) else self._crowd
             self._studio = Studio(crowd, classes(self._recipe.seed, self._recipe.people, self._recipe.classes), self._recipe.seed)
-        pictures, labels = self._studio.batch(step, self._recipe.batch)
-        return torch.from_numpy(pictures), torch.from_numpy(labels)
+        pictures, labels, errors = self._studio.batch(step, self._recipe.batch)
+        return torch.from_numpy(pictures), torch.from_numpy(labels), torch.from_numpy(errors)
 
 
 class Trainer:
@@ -105,23 +105,27 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
-    def advance(self, pictures: Tensor, labels: Tensor) -> tuple[float, float]:
-        """One step on uint8 [B, 128, 128] and int64 [B]; loss and share of right answers."""
+    def advance(self, pictures: Tensor, labels: Tensor, errors: Tensor) -> tuple[float, float, float]:
+        """One step on uint8 [B, 128, 128], int64 [B], float32 [B, 4]; loss, share of right answers, and the aligner's loss."""
         rate = self.recipe.rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.network.train()
         palms = pictures.to(self.device).unsqueeze(1).float() / 255.0
         with torch.autocast(self.device.type, torch.bfloat16):
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                level = self.network.contrast(palms)
+            guessed = self.network.aligner(level)
+            with torch.no_grad():  # the aligner learns from the errors alone: identity would teach it to hide what it cannot tell
                 with torch.autocast(self.device.type, enabled=False):
-                    level = self.network.contrast(palms)
+                    level = self.network.aligner.undo(level, guessed.detach())
                 lines, broad = self.network.stem(level)
             raw = self.network.embed(lines.to(memory_format=torch.channels_last), broad.to(memory_format=torch.channels_last))
         signatures = F.normalize(raw.float(), dim=1)
         loss, right = self.loss(signatures, labels.to(self.device), self.recipe.margin_at(self.step))
+        misplaced = alignment_loss(guessed, errors.to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + misplaced).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.step += 1
@@ -132,7 +136,7 @@ class Trainer:
                     self.average[name].lerp_(value, 1 - keep)
                 else:
                     self.average[name].copy_(value)
-        return float(loss.detach()), float(right)
+        return float(loss.detach()), float(right), float(misplaced.detach())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -187,18 +191,17 @@ def train(
     with Progress(*columns) as progress, (run / "curves.csv").open("a", newline="") as file:
         curves = csv.writer(file)
         if trainer.step == 0:
-            curves.writerow(["step", "loss", "right", "rate", "margin", "seconds"])
+            curves.writerow(["step", "loss", "right", "alignment", "rate", "margin", "seconds"])
         task = progress.add_task("", total=last, completed=trainer.step)
-        for pictures, labels in loader:
-            loss, right = trainer.advance(pictures, labels)
+        for pictures, labels, errors in loader:
+            loss, right, misplaced = trainer.advance(pictures, labels, errors)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at step {trainer.step}: lower --learning-rate")
             progress.update(task, completed=trainer.step, description=f"loss {loss:.2f} right {right:.2f}")
             if trainer.step % TRAIN_CURVE_STEPS == 0:
                 rate, margin = recipe.rate(trainer.step), recipe.margin_at(trainer.step)
-                curves.writerow(
-                    [trainer.step, f"{loss:.4f}", f"{right:.4f}", f"{rate:.6f}", f"{margin:.3f}", round(time.monotonic(), 1)]
-                )
+                figures = (f"{loss:.4f}", f"{right:.4f}", f"{misplaced:.4f}", f"{rate:.6f}", f"{margin:.3f}")
+                curves.writerow([trainer.step, *figures, round(time.monotonic(), 1)])
                 file.flush()
             if time.monotonic() - saved_s > every_s:
                 trainer.save(checkpoint)

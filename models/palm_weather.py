@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from terminal.palm.types import ROI_SIDE_PX
 
 _NOISE_SIDE_PX = 1024
+_AXIS = np.arange(ROI_SIDE_PX, dtype=np.float32)
 
 Floats = NDArray[np.float32]
 
@@ -26,10 +27,20 @@ class Weather:
     compression_share: float = 0.25
     coarse_share: float = 0.2
     fold_share: float = 0.25
+    bunch_share: float = 0.12
+    finish_share: float = 0.25  # of the visible views: sharpened or equalised, as cameras and public sets do
     noise: float = 1.0
 
 
-CALM = Weather(visible_share=0.0, occlusion_share=0.03, motion_share=0.1, compression_share=0.0, coarse_share=0.0, fold_share=0.1)
+CALM = Weather(
+    visible_share=0.0,
+    occlusion_share=0.03,
+    motion_share=0.1,
+    compression_share=0.0,
+    coarse_share=0.0,
+    fold_share=0.1,
+    bunch_share=0.05,
+)
 """What the terminal's own reader gives: near-infrared, no compression."""
 
 
@@ -58,6 +69,8 @@ def disturb(
     picture = skin * light
     if rng.random() < weather.fold_share:
         picture *= _folds(rng)
+    if rng.random() < weather.bunch_share:
+        picture *= _bunch(rng)
     if rng.random() < 0.3:
         picture += _hot_spot(rng)
     if rng.random() < 0.12:
@@ -75,6 +88,8 @@ def disturb(
     picture = picture * np.float32(level) + np.float32(rng.uniform(-4, 12))  # ambient light that was not quite taken away
     if rng.random() < 0.3:
         picture = 255.0 * np.power(np.clip(picture, 0.0, 255.0) / 255.0, np.float32(np.exp(rng.normal(0.0, 0.3))))
+    if visible and rng.random() < weather.finish_share:
+        picture = _finish(rng, picture)
     recorded = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < weather.compression_share:
         ok, packed = cv2.imencode(".jpg", recorded, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])
@@ -116,11 +131,34 @@ def _folds(rng: np.random.Generator) -> Floats:
     return folds
 
 
+def _bunch(rng: np.random.Generator) -> Floats:
+    """Skin that a drawn-in thumb pushes together: parallel soft folds over a part of the palm, here today, gone tomorrow."""
+    angle, wavelength = rng.uniform(0, np.pi), rng.uniform(6, 15)
+    (y, x), radius = rng.uniform(0, ROI_SIDE_PX, 2), rng.uniform(14, 36)
+    across = _AXIS[None, :] * np.float32(np.sin(angle)) - _AXIS[:, None] * np.float32(np.cos(angle))
+    waves = np.cos(np.float32(2 * np.pi / wavelength) * across + _smooth(rng, 6, 1.9)) * (1 + _smooth(rng, 8, 0.6))
+    there = np.exp(-((_AXIS[:, None] - y) ** 2 + (_AXIS[None, :] - x) ** 2) / np.float32(2 * radius**2))
+    folds: Floats = (1.0 - np.float32(rng.uniform(0.02, 0.14)) * there * waves).astype(np.float32)
+    return folds
+
+
+def _finish(rng: np.random.Generator, picture: Floats) -> Floats:
+    """What a camera or an archive does to a picture (grey levels, float32): sharper edges, or contrast equalised from place to place."""
+    if rng.random() < 0.5:
+        sharp: Floats = picture + np.float32(rng.uniform(0.3, 1.2)) * (
+            picture - cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 1.6))
+        )
+        return sharp
+    tiles = int(rng.integers(1, 9))
+    equalise = cv2.createCLAHE(float(rng.uniform(1.5, 4.0)), (tiles, tiles))
+    equalised: Floats = equalise.apply(np.clip(picture, 0, 255).astype(np.uint8)).astype(np.float32)
+    return equalised
+
+
 def _hot_spot(rng: np.random.Generator) -> Floats:
     """A lamp's own reflection."""
-    axis = np.arange(ROI_SIDE_PX, dtype=np.float32)
     (y, x), radius = rng.uniform(0, ROI_SIDE_PX, 2), rng.uniform(8, 40)
-    row, column = np.exp(-((axis - y) ** 2) / (2 * radius**2)), np.exp(-((axis - x) ** 2) / (2 * radius**2))
+    row, column = np.exp(-((_AXIS - y) ** 2) / (2 * radius**2)), np.exp(-((_AXIS - x) ** 2) / (2 * radius**2))
     spot: Floats = (np.float32(rng.uniform(0.05, 0.45)) * row[:, None] * column[None, :]).astype(np.float32)
     return spot
 

@@ -38,6 +38,13 @@ def wander(rng: np.random.Generator, start: NDArray[np.float32], heading: float,
     return (np.asarray(start, np.float32) + np.cumsum(steps, 0)).astype(np.float32)
 
 
+def smooth_noise(rng: np.random.Generator, n: int, cells: int) -> NDArray[np.float64]:
+    """Float64 [n]: straight lines between `cells` + 1 normal deviates."""
+    knots = rng.standard_normal(cells + 1)
+    noise: NDArray[np.float64] = np.interp(np.linspace(0, cells, n), np.arange(cells + 1), knots)
+    return noise
+
+
 class Canvas:
     """A square of the hand plane on which strokes add up to a depth map.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from models import palm_people
 from models.palm_generator import POLARISATIONS, Palm, Regime, Studio, classes
-from models.palm_people import PEOPLE_SIDE_PX, Maps, crowd, grown
+from models.palm_people import PEOPLE_SEED_HELD_OUT, PEOPLE_SIDE_PX, Maps, crowd, grown, person
 from models.statistics import bands, summary
-from terminal.simulation.skin import SKIN_SIDE_PX_MAX, grow
+from terminal.simulation.skin import SKIN_SIDE_PX_MAX, Skin, grow
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,35 @@ def test_skin_of_impossible_size_is_refused(side: int) -> None:
         grow(1, side)
 
 
+def test_relatives_share_the_course_of_their_main_lines_and_nothing_else() -> None:
+    """Blurred to the width of a crease, two of a family are more alike than two strangers; their veins and fine lines are not."""
+
+    def likeness(one: Skin, other: Skin, sigma_px: float) -> float:
+        maps = [cv2.GaussianBlur(1 - np.minimum(skin.surface, 0.95), (0, 0), sigma_px) for skin in (one, other)]
+        return float(np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1])
+
+    pairs = [(2 * k, 2 * k + 1) for k in range(6)]
+    strangers = np.mean([likeness(grow(a, 192), grow(b, 192), 3.0) for a, b in pairs])
+    relatives = np.mean([likeness(grow(a, 192, family=k), grow(b, 192, family=k), 3.0) for k, (a, b) in enumerate(pairs)])
+    assert relatives > strangers + 0.1
+    one, other = grow(0, 192, family=5), grow(1, 192, family=5)
+    assert np.array_equal(one.veins, grow(0, 192).veins)
+    assert not np.allclose(one.surface, other.surface, atol=0.02)
+
+
+def test_only_people_trained_on_have_relatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    def noted(seed: int, side_px: int, family: int | None = None) -> Skin:
+        asked.append((seed, family))
+        return grow(seed, side_px)
+
+    monkeypatch.setattr(palm_people, "grow", noted)
+    for seed in (*range(7), PEOPLE_SEED_HELD_OUT):
+        person(seed)
+    assert [family for _, family in asked] == [0, 0, 0, None, None, None, 1, None]
+
+
 def test_lines_and_veins_are_independent_identities() -> None:
     skin = grow(11, 256)
     correlation = np.corrcoef(skin.surface.ravel(), skin.veins.ravel())[0, 1]
@@ -66,7 +97,9 @@ def test_views_follow_from_seed_palm_and_number(people: Maps) -> None:
     assert np.array_equal(one.view(4, 1), again.view(4, 1))
     assert not np.array_equal(one.view(4, 1), one.view(5, 1))
     assert not np.array_equal(one.view(4, 1), other.view(4, 1))
-    pictures, labels = one.batch(9, 8)
+    pictures, labels, errors = one.batch(9, 8)
+    assert errors.shape == (8, 4)
+    assert np.abs(errors).max() < 0.5
     assert pictures.shape == (8, 128, 128)
     assert pictures.dtype == np.uint8
     assert np.array_equal(labels[0::2], labels[1::2])

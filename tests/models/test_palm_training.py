@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,10 +15,11 @@ from terminal.palm.encoder import Encoder
 torch = pytest.importorskip("torch", reason='training needs the extra "training": pip install -e .[training]')
 
 from models.palm_export import network_of, write  # noqa: E402 after the question whether torch is there
-from models.palm_network import CosineMargin, LocalContrast, PalmNetwork  # noqa: E402
+from models.palm_network import Aligner, CosineMargin, LocalContrast, PalmNetwork, alignment_loss  # noqa: E402
 from models.palm_train import Recipe, Trainer, train  # noqa: E402
 
 RECIPE = Recipe(people=6, classes=8, batch=8, steps=3)
+AXIS = (np.arange(128) + 0.5) / 128 - 0.5
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_learning_lowers_the_loss(people: Maps) -> None:
     trainer = Trainer(Recipe(people=6, classes=8, batch=8, steps=200, learning_rate=1e-3), torch.device("cpu"))
     pictures = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (8, 128, 128), dtype=np.uint8))
     labels = torch.arange(4).repeat_interleave(2)
-    losses = [trainer.advance(pictures, labels)[0] for _ in range(12)]
+    losses = [trainer.advance(pictures, labels, torch.zeros(8, 4))[0] for _ in range(12)]
     assert losses[-1] < losses[0] - 0.5
 
 
@@ -80,6 +82,32 @@ def test_local_contrast_forgets_gain_offset_and_slopes() -> None:
     inner = (slice(None), slice(None), slice(16, -16), slice(16, -16))
     similarity = torch.cosine_similarity(contrast(flat)[inner].flatten(), contrast(flat * slope)[inner].flatten(), dim=0)
     assert float(similarity) > 0.99
+
+
+def test_an_error_that_is_known_is_undone(people: Maps) -> None:
+    """A misplaced view, put right by its own error, shows what the well-placed one shows."""
+    rng = np.random.default_rng(3)
+    error = (0.06, -0.04, 0.09, 0.05)
+    u, v = np.meshgrid(AXIS, AXIS)
+    c, s = np.cos(error[2]), np.sin(error[2])
+    x, y = (np.exp(error[3]) * part for part in (c * u - s * v + error[0], s * u + c * v + error[1]))
+    smooth = cv2.GaussianBlur(rng.normal(0, 1, (256, 256)).astype(np.float32), (0, 0), 5)
+    straight, crooked = (
+        cv2.remap(smooth, ((a + 1) * 128 - 0.5).astype(np.float32), ((b + 1) * 128 - 0.5).astype(np.float32), cv2.INTER_LINEAR)
+        for a, b in ((u, v), (x, y))
+    )
+    undone = Aligner().undo(torch.from_numpy(crooked)[None, None], torch.tensor([error]))[0, 0].numpy()
+    inner = (slice(20, -20), slice(20, -20))
+    assert np.abs(undone[inner] - straight[inner]).max() < 0.02
+    assert np.abs(crooked[inner] - straight[inner]).max() > 0.1
+
+
+def test_the_aligner_is_judged_by_differences() -> None:
+    error = torch.tensor([[0.05, 0.0, 0.1, 0.0], [-0.02, 0.0, 0.0, 0.0]])
+    offset = torch.tensor([0.03, 0.0, 0.0, 0.0])  # the same for both views of a palm: costs the anchor alone
+    right, shifted, wrong = (float(alignment_loss(guess, error)) for guess in (error, error + offset, torch.zeros(2, 4)))
+    assert right == 0.0
+    assert shifted < wrong / 4
 
 
 @pytest.mark.slow
