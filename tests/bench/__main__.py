@@ -15,7 +15,7 @@ from tests.bench.table import Figure, show
 BUSY_LOAD = 0.5
 """Above this the table says that it was not measured in quiet."""
 
-PARTS = ("vision", "gallery", "way")
+PARTS = ("vision", "gallery", "register", "way")
 
 
 def measure(
@@ -36,6 +36,10 @@ def measure(
         from tests.bench import gallery
 
         lines += gallery.figures()
+    if only in ("", "register"):
+        from tests.bench import register
+
+        lines += register.figures(BENCH_FOLDER / "register", purchases)
     if only in ("", "way"):
         from tests.bench import way
 
