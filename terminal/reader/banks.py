@@ -95,7 +95,8 @@ class BankTracker:
     def _believe(self, seen: int | None) -> bool:
         """Take what the window says into account; whether the place holds for this frame.
 
-        One odd frame spoils as many windows as a cycle is long. So one window more must agree before a place is taken or given up.
+        One odd frame spoils as many windows as a cycle is long. So one window more must agree before a place is taken; and two cycles
+        of windows before one is given up, since a strobe that stumbles several times in a row can agree with itself for one of them.
         """
         if seen is None:  # nothing near enough to tell: a place once known holds as long as no exposure is missing
             return self.locked
@@ -104,7 +105,7 @@ class BankTracker:
             return True
         self._agreed = self._agreed + 1 if seen == self._candidate else 1
         self._candidate = seen
-        if self._agreed <= len(self.cycle):
+        if self._agreed < (2 * len(self.cycle) if self.locked else len(self.cycle) + 1):
             return False
         self._dark_place, self._candidate, self._agreed = seen, None, 0
         return True

@@ -37,8 +37,6 @@ async def test_a_morning_at_the_till(way: Way) -> None:
     assert limit.verdict is Verdict.DECLINED
     stranger = await way.pay(500, "stranger")
     assert not stranger.done
-    nobody = await way.pay(700, None)
-    assert not nobody.done
 
     before = way.terminal.count("register asks kind=pay")
     task = asyncio.create_task(way.register.pay(800))
@@ -120,6 +118,14 @@ async def test_a_power_cut_between_any_two_states_is_settled_at_the_next_start(w
     assert journal.owed() == []
     assert journal.period().amount_minor == (421 if state == "captured" else 100)
     journal.close()
+
+
+async def test_nobody_comes(tmp_path: Path, service: Service) -> None:
+    since = len(service.ledger())
+    async with whole_way(tmp_path, service, patience_s=3.0) as way:
+        nobody = await way.pay(700, None)
+        assert (nobody.verdict, nobody.text) == (Verdict.ABORTED, "Nobody was recognised in time.")
+    assert service.ledger()[since:] == []
 
 
 async def test_a_service_that_dies_and_comes_back(way: Way) -> None:

@@ -25,7 +25,7 @@ from terminal.simulation.control import ask
 from terminal.simulation.stage.cable import Cable
 
 LIMIT_S = 60.0  # for anything that a loaded machine may take its time for
-PATIENCE_S = 10.0
+PATIENCE_S = 45.0  # of a shopper on a machine that gives the simulated reader a tenth of its frames
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NEEDED = ("hand.onnx", "palm.onnx", "palm.calibration.json")
@@ -87,13 +87,13 @@ class Service:
         return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
 
-def terminal_toml(folder: Path, service: Service, port: str) -> Path:
+def terminal_toml(folder: Path, service: Service, port: str, patience_s: float = PATIENCE_S) -> Path:
     certificates = service.folder / "certificates"
     path = folder / "terminal.toml"
     path.write_text(
         f"""
 [shop]
-palm_patience_s = {PATIENCE_S}
+palm_patience_s = {patience_s}
 [reader]
 kind = "simulated"
 control_socket = "{folder / "control"}"
@@ -157,9 +157,9 @@ def running_service(folder: Path) -> Iterator[Service]:
 class Terminal:
     """A terminal's process. `restart` keeps its journal."""
 
-    def __init__(self, folder: Path, service: Service, port: str) -> None:
+    def __init__(self, folder: Path, service: Service, port: str, patience_s: float) -> None:
         self.folder = folder
-        self.config = terminal_toml(folder, service, port)
+        self.config = terminal_toml(folder, service, port, patience_s)
         self.log = folder / "terminal.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -225,10 +225,10 @@ class Way:
 
 
 @asynccontextmanager
-async def whole_way(folder: Path, service: Service) -> AsyncIterator[Way]:
+async def whole_way(folder: Path, service: Service, patience_s: float = PATIENCE_S) -> AsyncIterator[Way]:
     cable = Cable()
     cable.open()
-    terminal = Terminal(folder, service, cable.terminal_port)
+    terminal = Terminal(folder, service, cable.terminal_port, patience_s)
     way: Way | None = None
 
     def answer(status: Status) -> bytes | None:

@@ -64,6 +64,9 @@ def main(
     script: Annotated[str | None, typer.Option(help="play this without a person: morning")] = None,
     folder: Annotated[Path, typer.Option(help="working folder, emptied at the start")] = Path(".run"),
     port: Annotated[int, typer.Option(min=0, max=65_535, help="of the stage's page; another where it is taken")] = PORT,
+    patience_s: Annotated[
+        float | None, typer.Option(min=3, max=170, help="how long the terminal waits for a hand; absent: 30, in a script 8")
+    ] = None,
     browser: Annotated[bool, typer.Option(help="open the page in the browser where there is a screen")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log what the stage does")] = False,
 ) -> None:
@@ -74,7 +77,7 @@ def main(
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        status = asyncio.run(_run(Folder(folder), script, port, browser))
+        status = asyncio.run(_run(Folder(folder), script, port, browser, patience_s))
     except TROUBLES as error:
         console.print(Panel(str(error), title="It did not work", border_style="red", expand=False))
         raise typer.Exit(1) from None
@@ -84,10 +87,10 @@ def main(
     raise typer.Exit(status)
 
 
-async def _run(folder: Folder, script: str | None, port: int, browser: bool) -> int:
+async def _run(folder: Folder, script: str | None, port: int, browser: bool, patience_s: float | None) -> int:
     began_s = monotonic()
     folder.claim()
-    stage = Stage(folder, patience_s=morning.PATIENCE_S if script else PATIENCE_S)
+    stage = Stage(folder, patience_s=patience_s or (morning.PATIENCE_S if script else PATIENCE_S))
     try:
         with _steps("setting the stage", STEPS) as told:
             await stage.set_up(told)

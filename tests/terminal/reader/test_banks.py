@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from terminal.reader.banks import CYCLE, BankTracker, level_of, plausible
@@ -57,7 +57,7 @@ def test_a_wrong_beginning_is_given_up_once_content_contradicts() -> None:
     labels = run(tracker, list(range(30)), phase=1)
     wrong = [n for n, label in enumerate(labels) if label not in {Light.MIXED, truth(n, 1)}]
     assert all(n < 3 for n in wrong), "only before the first whole cycle"
-    assert labels[8:] == [truth(n, 1) for n in range(8, 30)]
+    assert labels[10:] == [truth(n, 1) for n in range(10, 30)]
 
 
 def test_a_strobe_that_slips_is_mixed_and_then_followed() -> None:
@@ -66,7 +66,7 @@ def test_a_strobe_that_slips_is_mixed_and_then_followed() -> None:
     labels = run(tracker, list(range(15, 40)), phase=1)
     for n, label in zip(range(15, 40), labels, strict=True):
         assert label in {Light.MIXED, truth(n, 1)} or n < 17
-    assert labels[6:] == [truth(n, 1) for n in range(21, 40)]
+    assert labels[8:] == [truth(n, 1) for n in range(23, 40)]
 
 
 def test_nothing_in_view_can_not_be_told() -> None:
@@ -142,6 +142,8 @@ def test_dropped_frames_noise_and_daylight_never_make_a_wrong_label(
 
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 10_000), phase=st.integers(0, 2))
+@example(seed=3821, phase=0)  # dark where parallel is due and the reverse, four times within seven frames
+@example(seed=8425, phase=1)
 def test_a_frame_with_another_light_than_its_turn_is_never_believed(seed: int, phase: int) -> None:
     """A strobe that misses or doubles a pulse: dark where lit is due, or lit where dark is due."""
     rng = random.Random(seed)
