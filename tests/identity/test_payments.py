@@ -41,6 +41,15 @@ def key(number: int = 1) -> str:
     return f"{number:032x}"
 
 
+def test_every_connection_syncs_each_commit_and_overwrites_what_is_deleted(engine: Engine) -> None:
+    with engine.connect() as one, engine.connect() as other:
+        for connection in (one, other):
+            said = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "secure_delete")}
+            assert said == {"synchronous": 2, "secure_delete": 1}
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            connection.rollback()
+
+
 def denied(why: Why) -> pytest.RaisesExc[Denied]:
     return pytest.RaisesExc(Denied, check=lambda error: error.why is why)
 

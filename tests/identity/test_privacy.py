@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from identity.people import People, Record
+from identity.people import Known, People, Record
 from identity.signatures import Side, parse
 from identity.storage import open_storage, person
 from identity.vault import Vault, VaultError, open_vault
@@ -162,6 +162,12 @@ def test_the_key_file_is_the_owners_alone(tmp_path: Path) -> None:
 def test_nothing_shows_itself_in_a_repr() -> None:
     look = parse(Palm(1).probes(1)[0], DIMENSION)
     assert "array" not in repr(look)
+    record = Record(
+        greeting_name="Annegret", payment_token="tok_secret", limit_minor=1, currency="EUR", consent_text_version="1",
+        consent_given_unix_s=1, consent_witnessed_by="Wilma",
+    )  # fmt: skip
+    for shown in (repr(record), str(record), f"{record}", repr(Known("p-1", record, False, 1, 1, ("m",)))):
+        assert not any(secret in shown for secret in ("Annegret", "tok_secret", "Wilma"))
     assert "0x" in repr(Vault(b"k" * 32)), "the default repr, with no key in it"
 
 

@@ -42,6 +42,74 @@ def newer() -> dict[str, Any]:
 
 NEWER = newer()
 
+# As of the first release: a field's number is its place after the message's name, a value's number its place after the enum's prefix.
+# Lines may grow at their ends and there may be more of them; nothing may move.
+MESSAGES = """
+Probe frame_id surface veins quality side captured_ns age_us mixed
+Authorised authorisation_code greeting_name amount_minor currency probes_used log10_likelihood_ratio
+Begin purchase_key till money kind model_version patience_ms
+Begun
+Capture purchase_key amount_minor
+Captured amount_minor
+Identified
+Increase purchase_key amount_minor
+Increased amount_minor
+Money amount_minor currency
+More probes_used certainty
+Refused reason detail
+Reverse purchase_key why
+Reversed had_been_authorised
+ServiceMessage purchase_key begun more authorised refused captured reversed voided identified increased
+TillMessage begin probe capture reverse void increase
+Void purchase_key void_key amount_minor
+Voided amount_minor
+Consent text_version given_unix_s witnessed_by
+DescribeRequest person
+DescribeResponse person greeting_name consent kept payments
+EnrolRequest request_key greeting_name payment_token limit_minor currency consent model_version probes
+EnrolResponse person probes_kept consistency
+ForgetRequest person asked_by
+ForgetResponse signatures_deleted
+LedgerEntry purchase_key till amount_minor captured_minor currency state person began_unix_ms kind voided_minor
+    settled_unix_ms
+BlockRequest person blocked
+BlockResponse
+LedgerRequest till since_unix_ms at_most
+PeopleRequest at_most
+PersonEntry person greeting_name enrolled_unix_s blocked usable
+"""
+ENUMS = """
+HandSide HAND_SIDE_ UNSPECIFIED LEFT RIGHT
+PurchaseKind PURCHASE_KIND_ UNSPECIFIED PAY RESERVE REFUND
+RefusalReason REFUSAL_REASON_ UNSPECIFIED NOBODY UNSURE LIMIT ACCOUNT KEY_SETTLED NOT_ALLOWED BAD_REQUEST MODEL BUSY
+"""
+
+
+def lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.replace("\n    ", " ").strip().splitlines()]
+
+
+def test_no_field_that_was_released_has_moved() -> None:
+    today = {
+        name: {field.number: field.name for field in kind.fields}
+        for module in (palm_pb2, enrolment_pb2, operations_pb2, pb)
+        for name, kind in module.DESCRIPTOR.message_types_by_name.items()
+    }
+    for name, *fields in lines(MESSAGES):
+        released = dict(enumerate(fields, 1))
+        assert {number: today[name].get(number) for number in released} == released, name
+
+
+def test_no_enum_value_that_was_released_has_moved() -> None:
+    today = {
+        name: {value.number: value.name for value in kind.values}
+        for module in (palm_pb2, enrolment_pb2, operations_pb2, pb)
+        for name, kind in module.DESCRIPTOR.enum_types_by_name.items()
+    }
+    for name, prefix, *values in lines(ENUMS):
+        released = {number: prefix + value for number, value in enumerate(values)}
+        assert {number: today[name].get(number) for number in released} == released, name
+
 
 def as_today(cls: Any, message: Any) -> Any:
     return cls.FromString(message.SerializeToString())

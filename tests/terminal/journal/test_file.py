@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,29 @@ def test_space_is_taken_beforehand(tmp_path: Path) -> None:
         file.append({"n": number})
     assert os.stat(file.path).st_size == before
     assert os.stat(file.path).st_blocks * 512 >= before
+
+
+def test_everything_is_synced_before_it_counts_and_the_new_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut takes back is what was not synced: the record before `append` returns, file and folder before `rewrite` does."""
+    done: list[str] = []
+    for name in ("fsync", "fdatasync", "pwrite", "replace", "rename"):
+        real = getattr(os, name)
+
+        def told(*arguments: object, name: str = name, real: Callable[..., object] = real) -> object:
+            on = arguments[0]
+            folder = isinstance(on, int) and stat.S_ISDIR(os.fstat(on).st_mode)
+            done.append(f"{name} folder" if folder else name)
+            return real(*arguments)
+
+        monkeypatch.setattr(f"os.{name}", told)
+    file = RecordFile(tmp_path)
+    file.open()
+    file.rewrite([{"n": 1}])
+    assert done == ["pwrite", "fsync", "rename", "fsync folder"]
+    done.clear()
+    file.append({"n": 2})
+    assert done == ["pwrite", "fdatasync"]
+    file.close()
 
 
 class FullDisk:
