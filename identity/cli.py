@@ -38,6 +38,9 @@ app = typer.Typer(
 )
 console = Console()
 
+PURCHASE_LETTERS = 8
+"""Of a purchase's key in a table; --json has all of it."""
+
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file", envvar="PALM_IDENTITY_CONFIG")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object a line, for programs")]
 TillsOption = Annotated[list[str] | None, typer.Option("--till", help="a till that gets a certificate; may be repeated")]
@@ -268,12 +271,18 @@ def _when(unix_ms: int) -> str:
 
 
 def _print_entries(entries: list[enrolment_pb2.LedgerEntry]) -> None:
-    table = Table("began", "till", "kind", "authorised", "captured", "voided", "", "state", "purchase")
+    # Eighty columns hold it: a terminal without a screen of its own is read over ssh, and a pipe has no more.
+    table = Table("began", "till", "kind", box=None, padding=(0, 1, 0, 0), header_style="bold underline")
+    for heading in ("held", "captured", "voided"):
+        table.add_column(heading, justify="right")
+    for heading in ("", "state", "purchase"):
+        table.add_column(heading)
     for entry in entries:
         amounts = (
             f"{minor / 100:.2f}" if minor else "" for minor in (entry.amount_minor, entry.captured_minor, entry.voided_minor)
         )
-        table.add_row(_when(entry.began_unix_ms), entry.till, entry.kind, *amounts, entry.currency, entry.state, entry.purchase_key)
+        shown = entry.purchase_key[:PURCHASE_LETTERS]
+        table.add_row(_when(entry.began_unix_ms), entry.till, entry.kind, *amounts, entry.currency, entry.state, shown)
     console.print(table)
 
 

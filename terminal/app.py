@@ -76,6 +76,7 @@ class Terminal:
         self._systemd = sdnotify.SystemdNotifier()
         self._ready = False
         self._first = asyncio.Event()  # the vision has said how it is
+        self._fault: tuple[str, str] | None = None  # what was said of the vision last
         self._frames_beaten = 0
         self._rate_hz = 0.0
 
@@ -132,8 +133,10 @@ class Terminal:
         """Reader, models, service or debts are not what they were."""
         if self.vision.health is not Health.STARTING:
             self._first.set()
-        if self.vision.health is Health.FAULT:
-            log.error("vision fault code=%s: %s", self.vision.code, self.vision.sentence)
+        fault = (self.vision.code, self.vision.sentence) if self.vision.health is Health.FAULT else None
+        if fault is not None and fault != self._fault:
+            log.error("vision fault code=%s: %s", *fault)
+        self._fault = fault
         if self._ready:
             self.desk.changed()
 

@@ -83,6 +83,7 @@ class Vision:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._restarts: deque[float] = deque(maxlen=RESTARTS_MAX + 1)
+        self._lost_why = ""  # what was said of the reader last; empty while it gives frames
         self.health = Health.STARTING
         self.code = self.sentence = ""
         self.model_version = ""
@@ -156,7 +157,10 @@ class Vision:
         self.restarts += 1
         self._restarts.append(now)
         recent = sum(1 for at in self._restarts if now - at <= RESTARTS_WINDOW_S)
-        log.warning("vision reader lost why=%r restarts=%d in the last %g s", why, recent, RESTARTS_WINDOW_S)
+        # Said when it happens and when it changes, not at each try: a reader that is gone for a night must not fill a disk.
+        level = logging.WARNING if why != self._lost_why else logging.DEBUG
+        self._lost_why = why
+        log.log(level, "vision reader lost why=%r restarts=%d in the last %g s", why, recent, RESTARTS_WINDOW_S)
         fault = recent > RESTARTS_MAX
         if fault:
             self._become(Health.FAULT, "reader", why)
@@ -190,6 +194,7 @@ class Vision:
                     self.frames_missed += frame.number - last_number - 1
                 last_number = frame.number
                 self._become(Health.WELL, "", "")
+                self._lost_why = ""
                 if visit:
                     errors = self._push(pipeline, frame, visit, errors)
         finally:

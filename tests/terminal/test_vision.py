@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 from collections.abc import Callable
 
@@ -159,12 +160,14 @@ async def test_a_stalled_reader_is_opened_again() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-async def test_too_many_restarts_are_a_fault_and_it_may_recover() -> None:
+async def test_too_many_restarts_are_a_fault_and_it_may_recover(caplog: pytest.LogCaptureFixture) -> None:
     eyes = Eyes()
     eyes.reader.refuse = ReaderError("no camera answers; check the cable")
     eyes.vision.start()
     await eyes.until(lambda: eyes.vision.health is Health.FAULT)
     assert eyes.vision.restarts > RESTARTS_MAX
+    said = [r for r in caplog.records if r.levelno >= logging.WARNING and "reader lost" in r.getMessage()]
+    assert len(said) == 1, "once for all tries with the same reason"
     assert (eyes.vision.code, eyes.vision.sentence) == ("reader", "no camera answers; check the cable")
     eyes.reader.refuse = None
     await eyes.until(lambda: eyes.vision.health is Health.WELL)
