@@ -184,7 +184,7 @@ class TillStream:
 
     async def answer(self) -> checkout_pb2.ServiceMessage | None:
         """The next message; None at the end of the stream."""
-        message = await asyncio.wait_for(self.call.read(), 20)
+        message = await asyncio.wait_for(self.call.read(), 60)
         return None if message is grpc.aio.EOF else message
 
     async def begin(self, amount_minor: int = 1234, **other: Any) -> None:

@@ -90,7 +90,7 @@ class Eyes:
         self.changes += 1
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():  # noqa: ASYNC110 - another thread does it
                 await asyncio.sleep(0.005)
 

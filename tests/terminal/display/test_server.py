@@ -18,7 +18,7 @@ from terminal.display import Display, RecordedDisplay, View, server
 from terminal.display.server import CLIENTS_MAX, DisplayError, PageDisplay, payload
 from terminal.display.words import LANGUAGES
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from terminal.reader.frame import Frame, Light, Pace, Reader, ReaderEnded, ReaderError, ReaderStalled
 
-DEADLINE_S = 5.0
+DEADLINE_S = 30.0
 FRAMES = 24
 EFFECT_S = 0.5  # what Reader.pace promises
 
@@ -73,7 +73,9 @@ def idle_is_slower(reader: Reader) -> None:
     active = _some(reader)[-8:]
     reader.pace(Pace.IDLE)
     idle = _some(reader)[-8:]
-    assert idle[-1].captured_s - idle[0].captured_s > 1.5 * (active[-1].captured_s - active[0].captured_s)
+    # By their numbers: exposures that a loaded machine missed are gaps in them, not a slower pace.
+    active_s, idle_s = ((some[-1].captured_s - some[0].captured_s) / (some[-1].number - some[0].number) for some in (active, idle))
+    assert idle_s > 1.5 * active_s
 
 
 def closing_is_harmless(reader: Reader) -> None:

@@ -122,7 +122,7 @@ def look(number: int = 1) -> Look:
     return Look(number, 0.0, Side.RIGHT, 0.9, "palm-test", surface=vector, veins=vector)
 
 
-async def until(true: Callable[[], bool], deadline_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], deadline_s: float = 60.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not true():  # noqa: ASYNC110 - what is waited for happens in another process's library
             await asyncio.sleep(0.005)

@@ -12,7 +12,7 @@ import pytest
 
 from terminal.simulation.stage.cable import Cable
 
-DEADLINE_S = 5.0
+DEADLINE_S = 60.0
 ALL_BYTES = bytes(range(256))
 
 

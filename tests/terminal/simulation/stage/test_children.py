@@ -13,9 +13,9 @@ import pytest
 from terminal.simulation.stage import children
 from terminal.simulation.stage.children import Child, ChildError, stop_all
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
-GONE_LIMIT_S = 5.0
+GONE_LIMIT_S = 60.0
 
 
 def python(tmp_path: Path, code: str) -> Child:

@@ -79,7 +79,7 @@ async def test_other_pages_and_other_names_are_refused() -> None:
 
 async def test_the_page_hears_of_changes() -> None:
     play = FakePlay(BOOKS)
-    async with running(play) as session, session.get("/events") as answer, asyncio.timeout(10):
+    async with running(play) as session, session.get("/events") as answer, asyncio.timeout(60):
         first = json.loads((await answer.content.readline()).decode()[6:])
         assert first["ledger"][0]["captured_minor"] == 1234
         assert first["agree"] is True
