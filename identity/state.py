@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DatabaseError
 
 from identity import calibration as calibrations
 from identity.calibration import Calibration
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 MS_PER_HOUR = 3_600_000
+
+
+class BooksError(Exception):
+    """The books can't be read or written; the sentence says why, and nothing of what is in them."""
 
 
 async def whole(work: Coroutine[Any, Any, Answer]) -> Answer:
@@ -64,10 +69,12 @@ class State:
         self._searches = ThreadPoolExecutor(config.service.searches_at_once, thread_name_prefix="search")
 
     async def books(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Run something that reads or writes the books. A caller who goes away does not stop it half done."""
+        """Run something that reads or writes the books. A caller who goes away does not stop it half done. Raises BooksError."""
         began = time.monotonic()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._books, lambda: work(*arguments))
+        except DatabaseError as error:
+            raise BooksError(f"the books can't be used ({error.orig}); look at the disk of [storage] database") from None
         finally:
             self.metrics.books_s.observe(time.monotonic() - began)
 

@@ -92,7 +92,12 @@ def open_storage(path: Path) -> Engine:
     if not path.parent.is_dir():
         raise StorageError(f"{path.parent}: no such folder. Make it with `palm-identity init`, or correct [storage] database.")
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # before SQLite makes it readable to others
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+    # What an error was about to write (a sealed key, an account) belongs neither into a log nor onto the wire.
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+        hide_parameters=True,
+    )
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -169,6 +171,29 @@ def test_nothing_shows_itself_in_a_repr() -> None:
     for shown in (repr(record), str(record), f"{record}", repr(Known("p-1", record, False, 1, 1, ("m",)))):
         assert not any(secret in shown for secret in ("Annegret", "tok_secret", "Wilma"))
     assert "0x" in repr(Vault(b"k" * 32)), "the default repr, with no key in it"
+
+
+async def test_books_that_can_not_be_written_say_so_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that fails: SQLAlchemy's own words would hold what was to be written, sealed key and all."""
+    caplog.set_level(logging.DEBUG)
+    async with served(tmp_path) as service:
+        await service.enrolment().Enrol(request(Palm(1)))
+        with contextlib.closing(sqlite3.connect(service.config.storage.database)) as other:
+            for table in ("template", "purchase"):
+                broken_disk = "SELECT RAISE(ABORT, 'database or disk is full')"
+                other.execute(f"CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN {broken_disk}; END")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await service.enrolment().Enrol(request(Palm(2), greeting_name="Annegret", payment_token="tok_secret_2"))
+        stream = service.till()
+        await stream.begin()
+        for one in Palm(1).probes(40):
+            await stream.send(probe=one)
+        with pytest.raises(grpc.aio.AioRpcError) as broken:
+            await stream.decision()
+        for text in (str(refused.value.details()), str(broken.value.details()), caplog.text):
+            assert "database or disk is full" in text
+            assert not re.search(r"INSERT|\b[pa]-[0-9a-f]{32}|tok_|Annegret|\\x", text)
+        assert service.state.gallery.owners == 1
 
 
 async def test_what_a_killed_service_left_in_its_log_is_gone_after_the_next_start(
