@@ -47,7 +47,12 @@ LINGER_MAX_S = 5.0
 MESSAGES_MAX = 4_000
 """Messages of one stream; the largest honest purchase has a few hundred."""
 
-KINDS: dict[int, str] = {pb.PURCHASE_KIND_PAY: "pay", pb.PURCHASE_KIND_RESERVE: "reserve", pb.PURCHASE_KIND_REFUND: "refund"}
+KINDS: dict[int, str] = {
+    pb.PURCHASE_KIND_PAY: "pay",
+    pb.PURCHASE_KIND_RESERVE: "reserve",
+    pb.PURCHASE_KIND_REFUND: "refund",
+    pb.PURCHASE_KIND_FIND: "find",
+}
 REASONS: dict[Why, pb.RefusalReason.ValueType] = {
     Why.KEY_SETTLED: pb.REFUSAL_REASON_KEY_SETTLED,
     Why.BAD_REQUEST: pb.REFUSAL_REASON_BAD_REQUEST,
@@ -199,12 +204,12 @@ class _Purchase:
         key = _checked_key("begin.purchase_key", begin.purchase_key)
         if begin.till != self._till:
             raise Refusal(pb.REFUSAL_REASON_NOT_ALLOWED, "begin.till: the name in the till's certificate is expected")
-        if not 0 < begin.money.amount_minor <= AMOUNT_MAX_MINOR:
+        if begin.kind != pb.PURCHASE_KIND_FIND and not 0 < begin.money.amount_minor <= AMOUNT_MAX_MINOR:
             raise Refusal(pb.REFUSAL_REASON_BAD_REQUEST, f"begin.money.amount_minor: 1 to {AMOUNT_MAX_MINOR} is expected")
         if not CURRENCY.fullmatch(begin.money.currency):
             raise Refusal(pb.REFUSAL_REASON_BAD_REQUEST, "begin.money.currency: three capital letters (ISO 4217) are expected")
         if (kind := KINDS.get(begin.kind)) is None:
-            raise Refusal(pb.REFUSAL_REASON_BAD_REQUEST, "begin.kind: pay, reserve or refund is expected")
+            raise Refusal(pb.REFUSAL_REASON_BAD_REQUEST, "begin.kind: pay, reserve, refund or find is expected")
         if begin.model_version != self._state.calibration.model_version:
             raise Refusal(
                 pb.REFUSAL_REASON_MODEL,
@@ -250,6 +255,11 @@ class _Purchase:
         if known is None:  # forgotten a moment ago
             raise Refusal(pb.REFUSAL_REASON_NOBODY, "the palm is nobody's who is enrolled")
         account = known.record.account
+        if wanted.kind == "find":  # whoever was let in is let out and pays, blocked since or not
+            found = self._state.payments.open_reservation(wanted.till, account)
+            if found is None:
+                raise Refusal(pb.REFUSAL_REASON_NOTHING_OPEN, "no reservation of this till is open for the palm's owner")
+            return found, known
         if known.blocked:
             self._state.payments.refuse(wanted, account, "account blocked")
             raise Refusal(pb.REFUSAL_REASON_ACCOUNT, "the account is blocked")
@@ -271,6 +281,7 @@ class _Purchase:
                     currency=entry.currency,
                     probes_used=sure.probes if sure else 0,
                     log10_likelihood_ratio=sure.log10_ratio if sure else 0.0,
+                    found_purchase_key=entry.purchase_key if entry.purchase_key != self._key else "",
                 )
             )
         )

@@ -128,6 +128,14 @@ class Payments:
         with self._engine.connect() as connection:
             return _reserved(connection, purchase_key, till)
 
+    def open_reservation(self, till: str, account: str) -> Entry | None:
+        """The newest reservation that this till holds open for an account."""
+        wanted = sa.select(purchase).where(purchase.c.till == till, purchase.c.account == account, purchase.c.kind == "reserve")
+        newest = wanted.where(purchase.c.state.in_(OPEN)).order_by(purchase.c.began_unix_ms.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(newest).mappings().first()
+        return None if row is None else Entry(**row)
+
     def increase(self, purchase_key: str, till: str, amount_minor: int) -> int:
         """Hold `amount_minor` in all on an open reservation; less than is held changes nothing. Returns what is held. Raises Denied."""
         with writing(self._engine) as connection:

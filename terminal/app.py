@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ BOARD_BEATS = 60
 """The board's supply is looked at once a minute."""
 VISION_WAIT_S = 60.0
 """For reader and models at the start; then the terminal goes on without them and says so."""
+THREAD_SWITCH_S = 0.0005
+"""The vision thread gives way to the main loop after this; Python's own 5 ms would be seen in the register's answers."""
 FINE, FAILED = 0, 1
 
 
@@ -64,12 +67,13 @@ class Terminal:
             lambda seen: self.desk.seen(seen),
             self._changed,
         )
-        self.settler = Settler(self.journal, self.link, config.shop.reservation_hours_max, self._changed)
+        self.settler = Settler(self.journal, self.link, config.shop.reservation_hours, self._changed)
         self.desk = Desk(
             Parts(config.shop, self.journal, self.link, self.display, self.metrics, self.vision, self.disk, self.settler.kick),
             self.vision,
             self.settler,
             parts.unkept_stands(config),
+            config.enrolment,
         )
         self.session: RegisterSession | None = None
         self._beat: asyncio.Task[None] | None = None
@@ -196,6 +200,7 @@ async def _quietly(name: str, stopping: Any) -> None:
 
 async def run(config: Config, said: Callable[[str], None]) -> int:
     """The terminal until SIGTERM or SIGINT; the exit code. `said` gets one sentence where it can't start."""
+    sys.setswitchinterval(THREAD_SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

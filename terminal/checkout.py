@@ -138,6 +138,14 @@ class Authorised:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Whose open reservation it is (a gate's way out). No purchase goes on with it: a register that asked for money gets no answer."""
+
+    key: str
+    name: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The service has refused for good: nothing is held there."""
 
@@ -181,6 +189,7 @@ Event = (
     | More
     | Identified
     | Authorised
+    | Found
     | Refused
     | Stopped
     | RegisterTook

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class ConfigError(Exception):
@@ -34,8 +34,17 @@ class Shop(_Section):
         ("en", "de", "fr", "it"), min_length=1, max_length=4, description="shown to the shopper, the first one largest"
     )
     palm_patience_s: float = Field(30.0, ge=3, le=170, description="how long a hand is waited for; below ZVT's 180 s")
-    kind: Literal["counter", "pump", "gate"] = Field("counter", description="what sort of merchant this is")
-    reservation_hours_max: float = Field(24.0, ge=0.1, le=168, description="an open reservation is given back after this time")
+    kind: Literal["counter", "pump", "gate"] = Field(
+        "counter", description="counter: pay; pump: reserve, charge what was pumped; gate: let in, charge on leaving"
+    )
+    reservation_hours_max: float | None = Field(
+        None, ge=0.1, le=168, description="an open reservation is given back after this time; absent: 1 for a pump, else 24"
+    )
+
+    @property
+    def reservation_hours(self) -> float:
+        """How long a reservation stays open."""
+        return self.reservation_hours_max or (1.0 if self.kind == "pump" else 24.0)
 
 
 class ReaderOptions(_Section):
@@ -106,6 +115,24 @@ class RegisterOptions(_Section):
     )
 
 
+class EnrolmentOptions(_Section):
+    """Attended enrolment at the till."""
+
+    code_minor: int | None = Field(
+        None, ge=1, le=99_999_999, description="a payment of exactly this amount opens enrolment and takes nothing; absent: none"
+    )
+    limit_minor: int = Field(5_000, ge=1, le=99_999_999, description="most that one purchase of a new account may cost")
+    token_prefix: str = Field("till:", max_length=64, description="before the register's own text in the account's payment token")
+    consent_text_version: str = Field("", max_length=64, description="which text the person has agreed to; needed with code_minor")
+    looks: int = Field(12, ge=10, le=40, description="good looks to take")
+
+    @model_validator(mode="after")
+    def _consent_is_named(self) -> EnrolmentOptions:
+        if self.code_minor is not None and not self.consent_text_version:
+            raise ValueError("code_minor needs consent_text_version: nobody is enrolled without a text that they agreed to")
+        return self
+
+
 class DisplayOptions(_Section):
     """The shopper's page."""
 
@@ -134,6 +161,7 @@ class Config(_Section):
     palm: PalmOptions = PalmOptions()
     service: ServiceOptions = ServiceOptions()
     cash_register: RegisterOptions = Field(RegisterOptions(), alias="register")  # `register` is a method of ABCMeta
+    enrolment: EnrolmentOptions = EnrolmentOptions()
     display: DisplayOptions = DisplayOptions()
     journal: JournalOptions = JournalOptions()
     metrics: MetricsOptions = MetricsOptions()

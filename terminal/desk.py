@@ -11,8 +11,10 @@ from typing import Any
 
 from terminal import checkout as c
 from terminal.checkout import Outcome, Screen
+from terminal.config import EnrolmentOptions
 from terminal.follow_up import FollowUps, receipt_of
-from terminal.journal import JournalError
+from terminal.journal import JournalError, Mark
+from terminal.looking import Attended, Looking, Visit
 from terminal.palm.types import Look
 from terminal.register.machine import Answer, Ask, Kind, Note
 from terminal.sale import Parts, Sale, Told
@@ -23,11 +25,13 @@ log = logging.getLogger(__name__)
 
 SETTLE_PATIENCE_S = 3.0
 """What is owed from before has this long to be settled before a request is answered `owed`."""
+ENROL_PATIENCE_S = 90.0
+"""For twelve good looks of somebody who does this for the first time; below ZVT's 180 s."""
 RESULT_SHOWN_S = 4.0
 """How long a shopper can read how it ended."""
 PURCHASES_SHOWN = 20
-PALM_KINDS = (Kind.PAY, Kind.REFUND, Kind.RESERVE)
-MONEY_KINDS = (*PALM_KINDS, Kind.REVERSE, Kind.RAISE, Kind.BOOK, Kind.RELEASE)
+CHARGED_KINDS = (Kind.PAY, Kind.REFUND, Kind.RESERVE)
+MONEY_KINDS = (*CHARGED_KINDS, Kind.REVERSE, Kind.RAISE, Kind.BOOK, Kind.RELEASE)
 
 SENTENCES = {
     Outcome.BAD_AMOUNT: "The amount is zero or beyond this till's limit.",
@@ -40,6 +44,7 @@ SENTENCES = {
     Outcome.BLOCKED: "The account is blocked.",
     Outcome.TIMED_OUT: "Nobody was recognised in time.",
     Outcome.ABORTED: "Cancelled.",
+    Outcome.NOT_FOUND: "No reservation of this palm is open.",
     Outcome.FAULT: "An error in the terminal; its log has it.",
 }
 
@@ -47,15 +52,24 @@ SENTENCES = {
 class Desk:
     """`terminal.register.session.Core`. `parts.settle` and the vision's callbacks are connected by the app."""
 
-    def __init__(self, parts: Parts, vision: Vision, settler: Settler, unkept_stands: bool) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        vision: Vision,
+        settler: Settler,
+        unkept_stands: bool,
+        enrolment: EnrolmentOptions = EnrolmentOptions(),  # noqa: B008 - frozen
+    ) -> None:
         """unkept_stands: see `checkout.Purchase`."""
+        self._enrolment = enrolment
         self._parts, self._vision, self._settler = parts, vision, settler
         self._unkept_stands = unkept_stands
         self._follow_ups = FollowUps(parts.shop, parts.journal, parts.disk, parts.link)
         self._sales: dict[int, Sale] = {}  # begun, and not decided by the register yet
         self._busy = False
         self._visit = 0
-        self._current: Sale | None = None  # the one that looks at the reader
+        self._current: Sale | Looking | None = None  # the one that looks at the reader
+        self._looking: tuple[int, Looking] | None = None  # a request that needs a palm and moves no money
         self._last: Sale | None = None  # may still have to write down how it ended
         self._stop_asked: set[int] = set()
         self._not_begun: int | None = None  # the request whose purchase has no key yet: nothing is lost by stopping it
@@ -127,6 +141,9 @@ class Desk:
         if self._not_begun == number:
             self._stop_asked.add(number)
             return True
+        if self._looking is not None and self._looking[0] == number:
+            self._looking[1].feed(c.Stopped(Outcome.ABORTED, "aborted by the register"))
+            return self._looking[1].told.done()
         sale = self._sales.get(number)
         if sale is None or not c.can_stop(sale.purchase):
             return False
@@ -167,11 +184,15 @@ class Desk:
         await self._undo_forgotten()
         if ask.kind is Kind.STATUS:
             return Answer(ask.number, self._status())
+        if ask.kind is Kind.FIND:
+            return await self._find(ask)
+        if ask.kind is Kind.PAY and ask.amount_minor == self._enrolment.code_minor:
+            return await self._enrol(ask)
         if ask.kind not in MONEY_KINDS:
             return await self._follow_ups.ask(ask, self._parts.link.reachable)
         if (refusal := self._refusal(ask)) is not None:
             return self._no(ask, refusal)
-        if ask.kind in PALM_KINDS:
+        if ask.kind in CHARGED_KINDS:
             self._visit += 1
             self._vision.look(self._visit)  # the reader needs a moment to come to full pace
         self._not_begun = ask.number
@@ -184,7 +205,7 @@ class Desk:
         if refusal is not None:
             self._vision.rest()
             return self._no(ask, refusal)
-        if ask.kind not in PALM_KINDS:
+        if ask.kind not in CHARGED_KINDS:
             return await self._follow_ups.ask(ask, self._parts.link.reachable)
         return await self._sell(ask, note)
 
@@ -199,7 +220,7 @@ class Desk:
         shop = self._parts.shop
         if ask.currency != shop.currency:
             return Outcome.BAD_CURRENCY
-        if ask.kind in PALM_KINDS:
+        if ask.kind in CHARGED_KINDS:
             if not 0 < ask.amount_minor <= shop.amount_max_minor:
                 return Outcome.BAD_AMOUNT
             if self._vision.health is not Health.WELL:
@@ -241,6 +262,40 @@ class Desk:
             if took_s is not None:
                 histogram.observe(took_s)
         return Answer(ask.number, Outcome.APPROVED, receipt_of(told.slip), needs_confirmation=True)
+
+    async def _find(self, ask: Ask) -> Answer:
+        """A gate's way out: the receipt of the reservation that the palm's owner was let in with."""
+        visit = Visit(self._parts, self._parts.shop.currency)
+        outcome = await self._looked(ask, visit, self._parts.shop.palm_patience_s)
+        entry = self._parts.journal.entry(visit.key) if outcome is Outcome.APPROVED else None
+        found = self._parts.journal.by_receipt(entry.receipt) if entry is not None and entry.mark is Mark.HELD else None
+        if outcome is Outcome.APPROVED and found is None:  # the service's books are behind: it is booked or given back already
+            outcome = Outcome.NOT_FOUND
+        if found is None:
+            return self._no(ask, outcome)
+        receipt = receipt_of(found[1])
+        return Answer(ask.number, Outcome.APPROVED, receipt, open_reservations=(receipt.number,))
+
+    async def _enrol(self, ask: Ask) -> Answer:
+        """The register's code for attended enrolment. Whatever comes of it, nothing was paid, so it is never approved."""
+        attended = Attended(self._parts, self._enrolment, ask.note)
+        outcome = await self._looked(ask, attended, ENROL_PATIENCE_S)
+        told = Outcome.ABORTED if outcome is Outcome.APPROVED else outcome
+        return Answer(ask.number, told, text=attended.sentence or SENTENCES.get(outcome, ""))
+
+    async def _looked(self, ask: Ask, looking: Looking, patience_s: float) -> Outcome:
+        if self._vision.health is not Health.WELL:
+            return Outcome.READER_FAULT
+        self._cancel_idle()
+        self._visit += 1
+        self._looking, self._current = (ask.number, looking), looking
+        self._vision.look(self._visit)
+        try:
+            looking.begin(patience_s)
+            return await looking.told
+        finally:
+            self._looking = self._current = None
+            self._vision.rest()
 
     def _status(self) -> Outcome:
         if self._vision.health is not Health.WELL:

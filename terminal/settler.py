@@ -25,9 +25,9 @@ STOP_PATIENCE_S = 2.0
 class Settler:
     """`start`, then `kick` whenever something may be owed; `paid` waits for the end of it."""
 
-    def __init__(self, journal: Journal, link: Link, reservation_hours_max: float, changed: Callable[[], None]) -> None:
+    def __init__(self, journal: Journal, link: Link, reservation_hours: float, changed: Callable[[], None]) -> None:
         self._journal, self._link, self._changed = journal, link, changed
-        self._reservation_s = reservation_hours_max * 3600
+        self._reservation_s = reservation_hours * 3600
         self._kicked = asyncio.Event()
         self._clear = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

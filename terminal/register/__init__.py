@@ -54,12 +54,27 @@ PROTOCOLS: dict[str, Factory] = {
 }
 
 
+RESERVES = ("zvt", "ecr17")
+"""Protocols that can hold an amount and charge it later: what a pump and a gate need."""
+
+
 def open_machine(options: RegisterOptions, shop: Shop, settings: dict[str, str]) -> Machine:
     """The machine of the configured protocol. Raises LineError where this build has none of that name."""
     factory = PROTOCOLS.get(options.protocol)
     if factory is None:
         raise LineError(f"[register] protocol {options.protocol!r} is not in this build; there are: {', '.join(PROTOCOLS)}.")
-    till = Till(terminal_id=options.terminal_id, currency=shop.currency, password=options.password, settings=settings)
+    if shop.kind != "counter" and options.protocol not in RESERVES:
+        raise LineError(
+            f"[shop] kind {shop.kind!r} needs a register that can reserve and book, which {options.protocol!r} can't. "
+            f'Use {" or ".join(RESERVES)}, or kind "counter".'
+        )
+    till = Till(
+        terminal_id=options.terminal_id,
+        currency=shop.currency,
+        password=options.password,
+        gate=shop.kind == "gate",
+        settings=settings,
+    )
     return factory(options, till)
 
 

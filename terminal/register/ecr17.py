@@ -50,7 +50,7 @@ PROGRESS_OF: Final[dict[Note, str]] = {
 }
 KIND_OF_CODE = {
     "P": Kind.PAY, "X": Kind.PAY, "p": Kind.RESERVE, "i": Kind.RAISE, "c": Kind.BOOK, "S": Kind.REVERSE, "A": Kind.REFUND,
-    "C": Kind.TOTALS, "T": Kind.TOTALS, "G": Kind.LAST_RESULT, "R": Kind.LAST_RESULT, "s": Kind.STATUS,
+    "H": Kind.FIND, "C": Kind.TOTALS, "T": Kind.TOTALS, "G": Kind.LAST_RESULT, "R": Kind.LAST_RESULT, "s": Kind.STATUS,
 }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ class Ecr17Machine:
             self._state is not _State.WORKING
             or number != self._number
             or self._request is None
-            or self._request.code not in FINANCIAL
+            or self._request.code not in FINANCIAL + "H"
         ):
             return []
         return [self._progress(PROGRESS_OF[note])]
@@ -243,6 +243,8 @@ class Ecr17Machine:
         if request.code == "E":
             self._printing = request.switch
             return [ack]
+        if request.code == "H" and not self._till.gate:
+            return [self._short(NAK), Remark("card verification is for a gate's way out; see [shop] kind")]
         if request.code == "G" and (text := self._settings.get("last_text")):
             self._outbox = deque([self._frame(text)])  # unchanged, whoever else has been served since
             return [ack, *self._tell(now_s)]

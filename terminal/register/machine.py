@@ -27,8 +27,8 @@ class Kind(enum.Enum):
     TOTALS = "totals"  # `close` starts a new period (end of day)
     LAST_RESULT = "last_result"
     RESERVATIONS = "reservations"  # which reservations are open
+    FIND = "find"  # which of them is the palm's owner's: a gate's way out
     STATUS = "status"
-    ENROL = "enrol"  # attended enrolment at the till
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,7 @@ class Till:
     currency: str = "EUR"
     ready: bool = True
     password: str | None = None  # None: not checked
+    gate: bool = False  # people are let in and charged on leaving
     settings: dict[str, str] = field(default_factory=dict)  # what the protocol asked to be kept over restarts
 
 

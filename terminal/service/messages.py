@@ -17,6 +17,7 @@ KINDS: dict[str, pb.PurchaseKind.ValueType] = {
     "pay": pb.PURCHASE_KIND_PAY,
     "reserve": pb.PURCHASE_KIND_RESERVE,
     "refund": pb.PURCHASE_KIND_REFUND,
+    "find": pb.PURCHASE_KIND_FIND,
 }
 
 OUTCOMES: dict[int, Outcome] = {
@@ -25,6 +26,7 @@ OUTCOMES: dict[int, Outcome] = {
     pb.REFUSAL_REASON_LIMIT: Outcome.LIMIT,
     pb.REFUSAL_REASON_ACCOUNT: Outcome.BLOCKED,
     pb.REFUSAL_REASON_BUSY: Outcome.NO_SERVICE,
+    pb.REFUSAL_REASON_NOTHING_OPEN: Outcome.NOT_FOUND,
 }
 """What a refusal means at the register; every other reason is a fault of ours, which the log explains."""
 
@@ -90,6 +92,8 @@ def event(message: pb.ServiceMessage, amount_minor: int, currency: str) -> check
         return checkout.Identified()
     if what == "authorised":
         said = message.authorised
+        if said.found_purchase_key:
+            return checkout.Found(said.found_purchase_key, said.greeting_name)
         if (said.amount_minor, said.currency) != (amount_minor, currency):
             return checkout.Stopped(Outcome.FAULT, "the service authorised another amount than was asked for")
         return checkout.Authorised(said.authorisation_code, said.greeting_name)

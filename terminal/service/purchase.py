@@ -25,7 +25,7 @@ PROBES_MAX = 4
 MESSAGES_MAX = 2_000
 """Of the service on one stream; the longest honest purchase has a few hundred."""
 
-OVER = (checkout.Authorised, checkout.Refused, checkout.Stopped)
+OVER = (checkout.Authorised, checkout.Found, checkout.Refused, checkout.Stopped)
 
 
 @dataclass(frozen=True, slots=True)

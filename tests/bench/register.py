@@ -21,6 +21,7 @@ from typing import Any, cast
 from unittest.mock import patch
 
 from terminal import checkout, parts
+from terminal.app import THREAD_SWITCH_S
 from terminal.config import PalmOptions, ReaderOptions, RegisterOptions, ServiceOptions, Shop
 from terminal.desk import Desk
 from terminal.display import RecordedDisplay
@@ -100,7 +101,7 @@ async def _measure(folder: Path, payments: int) -> tuple[dict[str, list[float]],
     journal, disk = Journal(folder), ThreadPoolExecutor(1)
     journal.open()
     well = asyncio.Event()
-    settler = Settler(journal, link, shop.reservation_hours_max, lambda: None)
+    settler = Settler(journal, link, shop.reservation_hours, lambda: None)
     vision = Vision(
         ReaderOptions(kind="simulated", rate_hz=60.0),
         _reader,
@@ -154,6 +155,7 @@ def figures(folder: Path, payments: int) -> list[Figure]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     decided_s.clear()
+    sys.setswitchinterval(THREAD_SWITCH_S)
     with patch("terminal.sale.PurchaseStream", DecidingStream), patch("terminal.settler.settle", _settled):
         taken, rate_hz = asyncio.run(_measure(folder, min(payments, PAYMENTS_MAX)))
     ack = Timing(tuple(taken["ack_ms"]))

@@ -176,6 +176,28 @@ async def test_a_reservation_is_increased_within_the_accounts_limit(tmp_path: Pa
         assert (await increase(3500)).refused.reason == pb.REFUSAL_REASON_KEY_SETTLED
 
 
+async def test_a_palm_finds_its_open_reservation_and_nothing_is_written(tmp_path: Path) -> None:
+    async with served(tmp_path) as service:
+        ann, bob = Palm(1), Palm(2)
+        person = (await service.enrolment().Enrol(request(ann))).person
+        await service.enrolment().Enrol(request(bob))
+        inside = service.till()
+        await inside.pay(ann, 2000, kind=pb.PURCHASE_KIND_RESERVE)
+        await inside.close()
+        await service.operations().Block(BlockRequest(person=person, blocked=True))  # is let out all the same
+
+        async def found(palm: Palm, till: str = "till-1") -> Any:
+            stream = service.till(till)
+            answer = await stream.pay(palm, 0, kind=pb.PURCHASE_KIND_FIND)
+            await stream.close()
+            return answer.refused.reason or answer.authorised.found_purchase_key
+
+        assert await found(ann) == inside.key
+        assert await found(bob) == pb.REFUSAL_REASON_NOTHING_OPEN
+        assert await found(ann, "till-2") == pb.REFUSAL_REASON_NOTHING_OPEN
+        assert [entry.purchase_key for entry in await ledger(service)] == [inside.key]
+
+
 async def test_a_stream_that_breaks_leaves_the_authorisation_open(tmp_path: Path) -> None:
     async with served(tmp_path) as service:
         ann = Palm(1)

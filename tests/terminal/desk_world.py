@@ -17,7 +17,7 @@ import terminal.sale
 import terminal.settler
 from terminal import checkout as c
 from terminal.checkout import Outcome
-from terminal.config import ServiceOptions, Shop
+from terminal.config import EnrolmentOptions, ServiceOptions, Shop
 from terminal.desk import Desk
 from terminal.display import RecordedDisplay
 from terminal.journal import Journal
@@ -149,6 +149,7 @@ class World:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, shop: Shop | None = None) -> None:
         self.folder = folder
         self.shop = shop or Shop(palm_patience_s=3.0)
+        self.enrolment = EnrolmentOptions()
         self.books = Books([c.Authorised("A1B2C3", "Ada")])
         self.vision = FakeVision()
         self.display = RecordedDisplay()
@@ -173,9 +174,9 @@ class World:
         self.journal.open()
         self.disk = ThreadPoolExecutor(1)
         link = cast(Link, FakeLink(self.books))
-        self.settler = Settler(self.journal, link, self.shop.reservation_hours_max, self._changed)
+        self.settler = Settler(self.journal, link, self.shop.reservation_hours, self._changed)
         parts = Parts(self.shop, self.journal, link, self.display, Metrics(), self.vision, self.disk, self.settler.kick)
-        self.desk = Desk(parts, cast(Vision, self.vision), self.settler, unkept_stands)
+        self.desk = Desk(parts, cast(Vision, self.vision), self.settler, unkept_stands, self.enrolment)
         self.settler.start()
         self.desk.open()
 
@@ -212,14 +213,14 @@ class World:
 
     async def shows(self, what: Look | Guidance | None = None) -> None:
         """A hand over the ring, as soon as somebody looks."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not self.vision.visit or self.desk._current is None:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         self.desk.seen(Seen(self.vision.visit, what or look()))
 
     async def settled(self) -> bool:
         await self.desk.written()
-        return await self.settler.paid(5)
+        return await self.settler.paid(60)
 
     async def pays(self, amount: int = 1234, kind: Kind = Kind.PAY) -> Answer:
         task = self.asked(kind, amount)

@@ -101,7 +101,7 @@ async def test_a_second_request_is_busy_and_the_first_goes_on(world: World) -> N
 
 async def test_an_abort_before_a_hand_owes_nothing(world: World) -> None:
     task = world.asked(Kind.PAY, 100)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not world.desk.abort(world.number):  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert (await task).outcome is Outcome.ABORTED
@@ -161,7 +161,7 @@ async def test_a_hand_that_leaves_half_way_times_out_and_is_reversed(tmp_path: P
 async def test_two_hands_are_said_and_nothing_is_sent(world: World) -> None:
     task = world.asked(Kind.PAY, 100)
     await world.shows(Guidance.ONE_HAND)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while world.display.view.guidance != "one_hand":  # noqa: ASYNC110
             await asyncio.sleep(0)
     world.desk.abort(world.number)
@@ -206,7 +206,7 @@ async def test_waiting_for_a_debt_can_be_aborted(world: World, monkeypatch: pyte
     world.books.up = False
     await world.desk.undelivered(answer.number, "silence")
     task = world.asked(Kind.PAY, 100)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not world.desk.abort(world.number):  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert (await task).outcome is Outcome.ABORTED
@@ -360,7 +360,7 @@ async def test_an_old_reservation_is_given_back(world: World, monkeypatch: pytes
     await world.paid(1000, Kind.RESERVE)
     world.settler._reservation_s = -1
     world.settler.kick()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while list(world.books.state.values()) != ["reversed"]:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -368,7 +368,6 @@ async def test_an_old_reservation_is_given_back(world: World, monkeypatch: pytes
 async def test_questions_are_answered_without_a_palm(world: World) -> None:
     assert (await world.asked(Kind.STATUS)).outcome is Outcome.APPROVED
     assert (await world.asked(Kind.LAST_RESULT)).outcome is Outcome.NOT_FOUND
-    assert (await world.asked(Kind.ENROL)).outcome is Outcome.NOT_SUPPORTED
     await world.paid(100)
     world.books.verdicts = [c.Refused(Outcome.LIMIT)]
     await world.pays(100)
@@ -421,7 +420,7 @@ async def test_the_books_agree_whatever_is_cut(tmp_path: Path, monkeypatch: pyte
             else:
                 world.desk.seen(Seen(world.vision.visit, look()))
         try:
-            answer = await asyncio.wait_for(task, 5)
+            answer = await asyncio.wait_for(task, 60)
         except TimeoutError:
             pytest.fail("a request never ended")
         if answer.outcome is not Outcome.APPROVED:

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from proto.palmpay.v1 import palm_pb2 as proto_dot_palmpay_dot_v1_dot_palm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fproto/palmpay/v1/checkout.proto\x12\npalmpay.v1\x1a\x1bproto/palmpay/v1/palm.proto\"\xf9\x01\n\x0bTillMessage\x12\"\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x11.palmpay.v1.BeginH\x00\x12\"\n\x05probe\x18\x02 \x01(\x0b\x32\x11.palmpay.v1.ProbeH\x00\x12&\n\x07\x63\x61pture\x18\x03 \x01(\x0b\x32\x13.palmpay.v1.CaptureH\x00\x12&\n\x07reverse\x18\x04 \x01(\x0b\x32\x13.palmpay.v1.ReverseH\x00\x12 \n\x04void\x18\x05 \x01(\x0b\x32\x10.palmpay.v1.VoidH\x00\x12(\n\x08increase\x18\x06 \x01(\x0b\x32\x14.palmpay.v1.IncreaseH\x00\x42\x06\n\x04what\"/\n\x05Money\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\"\xa1\x01\n\x05\x42\x65gin\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x0c\n\x04till\x18\x02 \x01(\t\x12 \n\x05money\x18\x03 \x01(\x0b\x32\x11.palmpay.v1.Money\x12&\n\x04kind\x18\x04 \x01(\x0e\x32\x18.palmpay.v1.PurchaseKind\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x13\n\x0bpatience_ms\x18\x06 \x01(\r\"5\n\x07\x43\x61pture\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\",\n\x07Reverse\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"D\n\x04Void\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x10\n\x08void_key\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"6\n\x08Increase\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"\x9e\x03\n\x0eServiceMessage\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\"\n\x05\x62\x65gun\x18\x02 \x01(\x0b\x32\x11.palmpay.v1.BegunH\x00\x12 \n\x04more\x18\x03 \x01(\x0b\x32\x10.palmpay.v1.MoreH\x00\x12,\n\nauthorised\x18\x04 \x01(\x0b\x32\x16.palmpay.v1.AuthorisedH\x00\x12&\n\x07refused\x18\x05 \x01(\x0b\x32\x13.palmpay.v1.RefusedH\x00\x12(\n\x08\x63\x61ptured\x18\x06 \x01(\x0b\x32\x14.palmpay.v1.CapturedH\x00\x12(\n\x08reversed\x18\x07 \x01(\x0b\x32\x14.palmpay.v1.ReversedH\x00\x12$\n\x06voided\x18\x08 \x01(\x0b\x32\x12.palmpay.v1.VoidedH\x00\x12,\n\nidentified\x18\t \x01(\x0b\x32\x16.palmpay.v1.IdentifiedH\x00\x12*\n\tincreased\x18\n \x01(\x0b\x32\x15.palmpay.v1.IncreasedH\x00\x42\x06\n\x04what\"\x07\n\x05\x42\x65gun\".\n\x04More\x12\x13\n\x0bprobes_used\x18\x01 \x01(\r\x12\x11\n\tcertainty\x18\x02 \x01(\x02\"\x0c\n\nIdentified\"\x9c\x01\n\nAuthorised\x12\x1a\n\x12\x61uthorisation_code\x18\x01 \x01(\t\x12\x15\n\rgreeting_name\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x13\n\x0bprobes_used\x18\x05 \x01(\r\x12\x1e\n\x16log10_likelihood_ratio\x18\x06 \x01(\x01\"D\n\x07Refused\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.palmpay.v1.RefusalReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\" \n\x08\x43\x61ptured\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"\'\n\x08Reversed\x12\x1b\n\x13had_been_authorised\x18\x01 \x01(\x08\"!\n\tIncreased\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"\x1e\n\x06Voided\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03*y\n\x0cPurchaseKind\x12\x1d\n\x19PURCHASE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11PURCHASE_KIND_PAY\x10\x01\x12\x19\n\x15PURCHASE_KIND_RESERVE\x10\x02\x12\x18\n\x14PURCHASE_KIND_REFUND\x10\x03*\xae\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15REFUSAL_REASON_NOBODY\x10\x01\x12\x19\n\x15REFUSAL_REASON_UNSURE\x10\x02\x12\x18\n\x14REFUSAL_REASON_LIMIT\x10\x03\x12\x1a\n\x16REFUSAL_REASON_ACCOUNT\x10\x04\x12\x1e\n\x1aREFUSAL_REASON_KEY_SETTLED\x10\x05\x12\x1e\n\x1aREFUSAL_REASON_NOT_ALLOWED\x10\x06\x12\x1e\n\x1aREFUSAL_REASON_BAD_REQUEST\x10\x07\x12\x18\n\x14REFUSAL_REASON_MODEL\x10\x08\x12\x17\n\x13REFUSAL_REASON_BUSY\x10\t2O\n\x08\x43heckout\x12\x43\n\x08Purchase\x12\x17.palmpay.v1.TillMessage\x1a\x1a.palmpay.v1.ServiceMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fproto/palmpay/v1/checkout.proto\x12\npalmpay.v1\x1a\x1bproto/palmpay/v1/palm.proto\"\xf9\x01\n\x0bTillMessage\x12\"\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x11.palmpay.v1.BeginH\x00\x12\"\n\x05probe\x18\x02 \x01(\x0b\x32\x11.palmpay.v1.ProbeH\x00\x12&\n\x07\x63\x61pture\x18\x03 \x01(\x0b\x32\x13.palmpay.v1.CaptureH\x00\x12&\n\x07reverse\x18\x04 \x01(\x0b\x32\x13.palmpay.v1.ReverseH\x00\x12 \n\x04void\x18\x05 \x01(\x0b\x32\x10.palmpay.v1.VoidH\x00\x12(\n\x08increase\x18\x06 \x01(\x0b\x32\x14.palmpay.v1.IncreaseH\x00\x42\x06\n\x04what\"/\n\x05Money\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\"\xa1\x01\n\x05\x42\x65gin\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x0c\n\x04till\x18\x02 \x01(\t\x12 \n\x05money\x18\x03 \x01(\x0b\x32\x11.palmpay.v1.Money\x12&\n\x04kind\x18\x04 \x01(\x0e\x32\x18.palmpay.v1.PurchaseKind\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x13\n\x0bpatience_ms\x18\x06 \x01(\r\"5\n\x07\x43\x61pture\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\",\n\x07Reverse\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"D\n\x04Void\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x10\n\x08void_key\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"6\n\x08Increase\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"\x9e\x03\n\x0eServiceMessage\x12\x14\n\x0cpurchase_key\x18\x01 \x01(\t\x12\"\n\x05\x62\x65gun\x18\x02 \x01(\x0b\x32\x11.palmpay.v1.BegunH\x00\x12 \n\x04more\x18\x03 \x01(\x0b\x32\x10.palmpay.v1.MoreH\x00\x12,\n\nauthorised\x18\x04 \x01(\x0b\x32\x16.palmpay.v1.AuthorisedH\x00\x12&\n\x07refused\x18\x05 \x01(\x0b\x32\x13.palmpay.v1.RefusedH\x00\x12(\n\x08\x63\x61ptured\x18\x06 \x01(\x0b\x32\x14.palmpay.v1.CapturedH\x00\x12(\n\x08reversed\x18\x07 \x01(\x0b\x32\x14.palmpay.v1.ReversedH\x00\x12$\n\x06voided\x18\x08 \x01(\x0b\x32\x12.palmpay.v1.VoidedH\x00\x12,\n\nidentified\x18\t \x01(\x0b\x32\x16.palmpay.v1.IdentifiedH\x00\x12*\n\tincreased\x18\n \x01(\x0b\x32\x15.palmpay.v1.IncreasedH\x00\x42\x06\n\x04what\"\x07\n\x05\x42\x65gun\".\n\x04More\x12\x13\n\x0bprobes_used\x18\x01 \x01(\r\x12\x11\n\tcertainty\x18\x02 \x01(\x02\"\x0c\n\nIdentified\"\xb8\x01\n\nAuthorised\x12\x1a\n\x12\x61uthorisation_code\x18\x01 \x01(\t\x12\x15\n\rgreeting_name\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x13\n\x0bprobes_used\x18\x05 \x01(\r\x12\x1e\n\x16log10_likelihood_ratio\x18\x06 \x01(\x01\x12\x1a\n\x12\x66ound_purchase_key\x18\x07 \x01(\t\"D\n\x07Refused\x12)\n\x06reason\x18\x01 \x01(\x0e\x32\x19.palmpay.v1.RefusalReason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\" \n\x08\x43\x61ptured\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"\'\n\x08Reversed\x12\x1b\n\x13had_been_authorised\x18\x01 \x01(\x08\"!\n\tIncreased\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03\"\x1e\n\x06Voided\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03*\x91\x01\n\x0cPurchaseKind\x12\x1d\n\x19PURCHASE_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11PURCHASE_KIND_PAY\x10\x01\x12\x19\n\x15PURCHASE_KIND_RESERVE\x10\x02\x12\x18\n\x14PURCHASE_KIND_REFUND\x10\x03\x12\x16\n\x12PURCHASE_KIND_FIND\x10\x04*\xcf\x02\n\rRefusalReason\x12\x1e\n\x1aREFUSAL_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15REFUSAL_REASON_NOBODY\x10\x01\x12\x19\n\x15REFUSAL_REASON_UNSURE\x10\x02\x12\x18\n\x14REFUSAL_REASON_LIMIT\x10\x03\x12\x1a\n\x16REFUSAL_REASON_ACCOUNT\x10\x04\x12\x1e\n\x1aREFUSAL_REASON_KEY_SETTLED\x10\x05\x12\x1e\n\x1aREFUSAL_REASON_NOT_ALLOWED\x10\x06\x12\x1e\n\x1aREFUSAL_REASON_BAD_REQUEST\x10\x07\x12\x18\n\x14REFUSAL_REASON_MODEL\x10\x08\x12\x17\n\x13REFUSAL_REASON_BUSY\x10\t\x12\x1f\n\x1bREFUSAL_REASON_NOTHING_OPEN\x10\n2O\n\x08\x43heckout\x12\x43\n\x08Purchase\x12\x17.palmpay.v1.TillMessage\x1a\x1a.palmpay.v1.ServiceMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.palmpay.v1.checkout_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PURCHASEKIND']._serialized_start=1627
-  _globals['_PURCHASEKIND']._serialized_end=1748
-  _globals['_REFUSALREASON']._serialized_start=1751
-  _globals['_REFUSALREASON']._serialized_end=2053
+  _globals['_PURCHASEKIND']._serialized_start=1656
+  _globals['_PURCHASEKIND']._serialized_end=1801
+  _globals['_REFUSALREASON']._serialized_start=1804
+  _globals['_REFUSALREASON']._serialized_end=2139
   _globals['_TILLMESSAGE']._serialized_start=77
   _globals['_TILLMESSAGE']._serialized_end=326
   _globals['_MONEY']._serialized_start=328
@@ -59,17 +59,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTIFIED']._serialized_start=1242
   _globals['_IDENTIFIED']._serialized_end=1254
   _globals['_AUTHORISED']._serialized_start=1257
-  _globals['_AUTHORISED']._serialized_end=1413
-  _globals['_REFUSED']._serialized_start=1415
-  _globals['_REFUSED']._serialized_end=1483
-  _globals['_CAPTURED']._serialized_start=1485
-  _globals['_CAPTURED']._serialized_end=1517
-  _globals['_REVERSED']._serialized_start=1519
-  _globals['_REVERSED']._serialized_end=1558
-  _globals['_INCREASED']._serialized_start=1560
-  _globals['_INCREASED']._serialized_end=1593
-  _globals['_VOIDED']._serialized_start=1595
-  _globals['_VOIDED']._serialized_end=1625
-  _globals['_CHECKOUT']._serialized_start=2055
-  _globals['_CHECKOUT']._serialized_end=2134
+  _globals['_AUTHORISED']._serialized_end=1441
+  _globals['_REFUSED']._serialized_start=1443
+  _globals['_REFUSED']._serialized_end=1511
+  _globals['_CAPTURED']._serialized_start=1513
+  _globals['_CAPTURED']._serialized_end=1545
+  _globals['_REVERSED']._serialized_start=1547
+  _globals['_REVERSED']._serialized_end=1586
+  _globals['_INCREASED']._serialized_start=1588
+  _globals['_INCREASED']._serialized_end=1621
+  _globals['_VOIDED']._serialized_start=1623
+  _globals['_VOIDED']._serialized_end=1653
+  _globals['_CHECKOUT']._serialized_start=2141
+  _globals['_CHECKOUT']._serialized_end=2220
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,8 @@ class _PurchaseKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purchase
     """hold an amount, capture (book) what was used later"""
     PURCHASE_KIND_REFUND: _PurchaseKind.ValueType  # 3
     """give money back to the owner of the palm"""
+    PURCHASE_KIND_FIND: _PurchaseKind.ValueType  # 4
+    """move no money: which open reservation of this till belongs to the owner of the palm (a gate's way out)"""
 
 class PurchaseKind(_PurchaseKind, metaclass=_PurchaseKindEnumTypeWrapper): ...
 
@@ -43,6 +45,8 @@ PURCHASE_KIND_RESERVE: PurchaseKind.ValueType  # 2
 """hold an amount, capture (book) what was used later"""
 PURCHASE_KIND_REFUND: PurchaseKind.ValueType  # 3
 """give money back to the owner of the palm"""
+PURCHASE_KIND_FIND: PurchaseKind.ValueType  # 4
+"""move no money: which open reservation of this till belongs to the owner of the palm (a gate's way out)"""
 Global___PurchaseKind: _TypeAlias = PurchaseKind  # noqa: Y015
 
 class _RefusalReason:
@@ -70,6 +74,8 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """signatures of this model version cannot be compared here"""
     REFUSAL_REASON_BUSY: _RefusalReason.ValueType  # 9
     """more purchases at once than the service allows"""
+    REFUSAL_REASON_NOTHING_OPEN: _RefusalReason.ValueType  # 10
+    """known, but no reservation of this till is open (FIND)"""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper): ...
 
@@ -92,6 +98,8 @@ REFUSAL_REASON_MODEL: RefusalReason.ValueType  # 8
 """signatures of this model version cannot be compared here"""
 REFUSAL_REASON_BUSY: RefusalReason.ValueType  # 9
 """more purchases at once than the service allows"""
+REFUSAL_REASON_NOTHING_OPEN: RefusalReason.ValueType  # 10
+"""known, but no reservation of this till is open (FIND)"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 @_typing.final
@@ -143,7 +151,7 @@ class Money(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
     amount_minor: _builtins.int
-    """cents for EUR; always > 0"""
+    """cents for EUR; always > 0, but for FIND, where it is left out"""
     currency: _builtins.str
     """ISO 4217, three capital letters"""
     def __init__(
@@ -427,6 +435,7 @@ class Authorised(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     PROBES_USED_FIELD_NUMBER: _builtins.int
     LOG10_LIKELIHOOD_RATIO_FIELD_NUMBER: _builtins.int
+    FOUND_PURCHASE_KEY_FIELD_NUMBER: _builtins.int
     authorisation_code: _builtins.str
     """up to 6 letters and digits, for the receipt"""
     greeting_name: _builtins.str
@@ -436,6 +445,8 @@ class Authorised(_message.Message):
     probes_used: _builtins.int
     log10_likelihood_ratio: _builtins.float
     """calibrated evidence for this owner against anybody else"""
+    found_purchase_key: _builtins.str
+    """of a FIND: the reservation; its amount stands above"""
     def __init__(
         self,
         *,
@@ -445,10 +456,11 @@ class Authorised(_message.Message):
         currency: _builtins.str = ...,
         probes_used: _builtins.int = ...,
         log10_likelihood_ratio: _builtins.float = ...,
+        found_purchase_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "authorisation_code", b"authorisation_code", "currency", b"currency", "greeting_name", b"greeting_name", "log10_likelihood_ratio", b"log10_likelihood_ratio", "probes_used", b"probes_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "authorisation_code", b"authorisation_code", "currency", b"currency", "found_purchase_key", b"found_purchase_key", "greeting_name", b"greeting_name", "log10_likelihood_ratio", b"log10_likelihood_ratio", "probes_used", b"probes_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

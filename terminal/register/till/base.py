@@ -45,6 +45,9 @@ class CashRegister(Protocol):
     async def reserve(self, amount_minor: int) -> RegisterResult:
         """Hold this amount."""
 
+    async def raise_hold(self, receipt: int, amount_minor: int) -> RegisterResult:
+        """Hold this much more on what is held."""
+
     async def book(self, receipt: int, amount_minor: int) -> RegisterResult:
         """Charge this much of what is held."""
 
@@ -55,7 +58,7 @@ class CashRegister(Protocol):
         """Give back all that is held."""
 
     async def reservations(self) -> RegisterResult:
-        """Which reservation is open?"""
+        """Which reservation is open? At a gate: which one is the palm's owner's?"""
 
     async def end_of_day(self) -> RegisterResult:
         """Totals, and a new period begins."""

@@ -30,9 +30,10 @@ pay AMOUNT abort after SECONDS
 refund AMOUNT          give money back
 reverse RECEIPT        undo a finished payment
 reserve AMOUNT         hold money (fuel pump, gate)
+raise RECEIPT AMOUNT   hold more on what is held (ECR17)
 book RECEIPT AMOUNT    charge this much of what is held
 release RECEIPT [AMOUNT]   give back all of what is held, or this much, and charge the rest
-reservations           which reservation is open
+reservations           which reservation is open; at a gate: whose palm is it
 end-of-day, turnover   totals, with and without a new period
 repeat                 the last transaction as the terminal knows it
 recover                learn how the last request ended whose end isn't known
@@ -155,6 +156,7 @@ REQUESTS: dict[str, tuple[range, str, Request]] = {
     "refund": (range(1, 2), "a", lambda r, w: r.refund(amount_minor(w[0]))),
     "reverse": (range(1, 2), "r", lambda r, w: r.reverse(_receipt(w[0]))),
     "reserve": (range(1, 2), "a", lambda r, w: r.reserve(amount_minor(w[0]))),
+    "raise": (range(2, 3), "ra", lambda r, w: r.raise_hold(_receipt(w[0]), amount_minor(w[1]))),
     "book": (range(2, 3), "ra", lambda r, w: r.book(_receipt(w[0]), amount_minor(w[1]))),
     "release": (range(1, 3), "ra", _release),
     "reservations": (range(1), "", lambda r, _: r.reservations()),

@@ -93,6 +93,22 @@ class Ecr17Register(PlainRegister):
         """`p`; the result's receipt is the pre-authorisation's code."""
         return await self._money("reserve", amount_minor, f"{self._tid}0p000000010000{'0'}{amount_minor:08d}{'':128}{'0' * 8}")
 
+    async def raise_hold(self, receipt: int, amount_minor: int) -> RegisterResult:
+        """`i`: hold this much more."""
+        text = f"{self._tid}0i0000000100000{amount_minor:08d}{'':128}{receipt:09d}{'0' * 8}"
+        return await self._money("raise", amount_minor, text)
+
+    async def reservations(self) -> RegisterResult:
+        """`H`, at a gate: the reservation of whoever shows the palm stands in the place of the authorisation."""
+        try:
+            await self._send(f"{self._tid}0H00000001000{'0' * 18}")
+            said = await self._result()
+        except SilenceError as error:
+            return RegisterResult(Verdict.FAILED, "reservations", text=str(error))
+        if said[10:12] != "00":
+            return RegisterResult(Verdict.DECLINED, "reservations", 0, said[10:12], said[12:36].strip())
+        return RegisterResult(Verdict.DONE, "reservations", receipt=int(said[34:40]))
+
     async def book(self, receipt: int, amount_minor: int) -> RegisterResult:
         """`c`."""
         text = f"{self._tid}0c0000000100000{amount_minor:08d}{'':128}{receipt:09d}{'0' * 8}"
@@ -231,6 +247,10 @@ class Ecr17Register(PlainRegister):
                 receipt=int(said[48:57]),
                 trace=int(said[82:88]),
                 authorisation=said[34:40],
+            )
+        if said[9] == "i":
+            return RegisterResult(
+                Verdict.DONE, request, amount_minor, "00", trace=int(said[51:57]), authorisation=said[45:51].strip()
             )
         if said[9] == "A":
             return RegisterResult(Verdict.DONE, request, amount_minor, "00", authorisation=said[34:40])

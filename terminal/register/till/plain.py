@@ -39,6 +39,10 @@ class PlainRegister:
         """See CashRegister."""
         return self._lacks("reserve")
 
+    async def raise_hold(self, receipt: int, amount_minor: int) -> RegisterResult:
+        """See CashRegister."""
+        return self._lacks("raise")
+
     async def book(self, receipt: int, amount_minor: int) -> RegisterResult:
         """See CashRegister."""
         return self._lacks("book")

@@ -148,6 +148,10 @@ class ZvtRegister:
         """06 25: give back a whole reservation."""
         return await self._money("release", 0, command(0x0625, b"\x87" + digits(receipt, 2)))
 
+    async def raise_hold(self, receipt: int, amount_minor: int) -> RegisterResult:
+        """ZVT extends a reservation by another one."""
+        return RegisterResult(Verdict.FAILED, "raise", text="ZVT has no raise; reserve again.")
+
     async def reservations(self) -> RegisterResult:
         """06 23 with receipt FF FF: the number of an open reservation, if any."""
         result = await self._plain("reservations", command(0x0623, b"\x87\xff\xff"))

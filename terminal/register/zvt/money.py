@@ -208,9 +208,14 @@ def _synchronise(ctx: Context, seen: int) -> Dialogue:
 
 
 def _open_reservations(ctx: Context) -> Dialogue:
-    """06 23 with 87 FF FF: 06 1E B8 with the first open receipt, or FF FF."""
+    """06 23 with 87 FF FF: 06 1E B8 with the first open receipt, or FF FF. At a gate: with that of the palm's owner."""
     yield Reply()
-    answer: Answer = yield Call(Ask(ctx.next_number(), Kind.RESERVATIONS))
+    answer: Answer = yield Call(
+        Ask(ctx.next_number(), Kind.FIND if ctx.till.gate else Kind.RESERVATIONS, currency=ctx.till.currency)
+    )
+    if answer.outcome not in (Outcome.APPROVED, Outcome.NOT_FOUND):
+        yield Tell(messages.abort(messages.result_code(answer, Order(), Kind.FIND)), last=True)
+        return
     open_ones = answer.open_reservations
     receipt = bmp.bcd(open_ones[0] % 10**4, 2) if open_ones else request.NO_RECEIPT
     data = bmp.encode_field(0x87, receipt)

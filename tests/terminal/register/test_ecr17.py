@@ -336,3 +336,11 @@ def test_each_approval_is_delivered_once_whatever_the_line_does(steps: list[byte
 def test_a_request_for_money_of_another_length_is_refused(text: str) -> None:
     """Found by the soak: two doubled bytes cancel out in the checksum, and 12.34 had become 0.12."""
     assert sent(machine().received(frame(text), 0.0)) == [b"\x15\x03\x69"]
+
+
+def test_at_a_gate_card_verification_says_which_reservation_is_the_palms() -> None:
+    gate = Ecr17Machine(Till(terminal_id=TID, gate=True), wall_clock=lambda: NOW)
+    actions = gate.received(frame(f"{TID}0H00000001" + "0" * 21), 0.0)
+    assert ask_of(actions).kind is Kind.FIND
+    (result,) = sent(gate.answered(Answer(ask_of(actions).number, Outcome.APPROVED, replace(RECEIPT, number=7)), 1.0))
+    assert (len(result), result[35:41]) == (71 + 3, b"000007")

@@ -106,6 +106,8 @@ async def test_ecr17_reserves_and_books_over_tcp() -> None:
     async with over_tcp("ecr17", core) as (line, session), Ecr17Register(line, terminal_id=TID) as register:
         held = await register.reserve(5000)
         assert held.receipt is not None
+        assert (await register.raise_hold(held.receipt, 1000)).done
+        assert (await register.book(held.receipt, 6001)).verdict is Verdict.DECLINED
         assert (await register.book(held.receipt, 1234)).done
         assert (await register.refund(34)).done
         assert (await register.turnover()).text == f"{core.taken_minor:016d}"

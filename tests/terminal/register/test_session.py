@@ -348,3 +348,14 @@ async def test_open_session_over_tcp() -> None:
     assert await reader.readexactly(3) == bytes.fromhex("80 00 00")
     writer.close()
     await session.stop()
+
+
+@pytest.mark.parametrize("kind", ["pump", "gate"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pump_and_a_gate_need_a_register_that_can_reserve(protocol: str, kind: str) -> None:
+    options, shop = RegisterOptions.model_validate({"protocol": protocol}), Shop.model_validate({"kind": kind})
+    if protocol in ("zvt", "ecr17"):
+        open_machine(options, shop, {})
+    else:
+        with pytest.raises(LineError, match="reserve"):
+            open_machine(options, shop, {})

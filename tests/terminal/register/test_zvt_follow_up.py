@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from terminal.checkout import Outcome
-from terminal.register.machine import Delivered, Kind, Receipt, Undelivered
+from terminal.register.machine import Delivered, Kind, Receipt, Till, Undelivered
 from terminal.register.zvt import bmp, tlv
 from terminal.register.zvt.apdu import parse
 from tests.terminal.register.zvt_bench import OK, RECEIPT, Bench, code_of, ends_well
@@ -216,3 +216,22 @@ def test_receipt_numbers_begin_again() -> None:
 
 
 # Totals.
+
+
+def test_at_a_gate_the_enquiry_asks_for_the_palm_of_whoever_leaves() -> None:
+    bench = Bench(till=Till(terminal_id="12345678", gate=True))
+    bench.says("06 23 03 87 FF FF")
+    assert bench.asked().kind is Kind.FIND
+    bench.answers(open_reservations=(7,))
+    assert bench.heard() == [OK, "06 1E 04 B8 87 00 07"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [(Outcome.NOT_FOUND, "06 1E 04 B8 87 FF FF"), (Outcome.NOBODY, "06 1E 01 05"), (Outcome.TIMED_OUT, "06 1E 01 6C")],
+)
+def test_at_a_gate_nobody_is_found(outcome: Outcome, said: str) -> None:
+    bench = Bench(till=Till(terminal_id="12345678", gate=True))
+    bench.says("06 23 03 87 FF FF")
+    bench.answers(outcome, receipt=None)
+    assert bench.heard() == [OK, said]
