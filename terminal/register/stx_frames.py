@@ -17,6 +17,7 @@ SOH, STX, ETX, EOT, ENQ, ACK, NAK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x15
 BODY_BYTES_MAX = 4096
 """Longest body that is kept; the longest message of any of these protocols is below 1,100 bytes."""
 
+PROGRESS_BYTES_MAX = 64
 GAP_MAX_S = 1.0
 """A silence longer than this inside a frame ends it: the sender closed its port in the middle, or was switched off."""
 
@@ -49,7 +50,14 @@ class Dropped:
     why: str
 
 
-Event = Control | Block | Dropped
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """ECR17: SOH, 20 characters, EOT; the terminal says what it is at. Without a checksum."""
+
+    text: bytes
+
+
+Event = Control | Block | Dropped | Progress
 
 
 class _Where(enum.Enum):
@@ -57,16 +65,18 @@ class _Where(enum.Enum):
     BODY = enum.auto()
     CHECK = enum.auto()
     CONTROL_TAIL = enum.auto()
+    PROGRESS = enum.auto()
 
 
 class FrameReader:
     """Takes bytes, gives events. `control_bytes` is 1 where a control is one byte, 3 where it is framed as code, ETX, LRC (ECR17).
 
-    `seven_bits` clears the top bit: a 7E1 line read as 8N1 shows the parity there.
+    `seven_bits` clears the top bit: a 7E1 line read as 8N1 shows the parity there. `progress` is for whoever reads a terminal's side.
     """
 
-    def __init__(self, *, control_bytes: int = 1, seven_bits: bool = False) -> None:
+    def __init__(self, *, control_bytes: int = 1, seven_bits: bool = False, progress: bool = False) -> None:
         self._control_bytes = control_bytes
+        self._progress = progress
         self._mask = 0x7F if seven_bits else 0xFF
         self._where = _Where.OUTSIDE
         self._body = bytearray()
@@ -111,6 +121,12 @@ class FrameReader:
             return Block(body, byte)
         if self._where is _Where.CONTROL_TAIL:
             return self._take_tail(byte)
+        if self._where is _Where.PROGRESS:
+            return self._take_progress(byte)
+        if byte == SOH and self._progress:
+            self._where = _Where.PROGRESS
+            self._body.clear()
+            return None
         if byte == STX:
             self._where = _Where.BODY
             self._body.clear()
@@ -136,6 +152,15 @@ class FrameReader:
         if len(self._body) > BODY_BYTES_MAX:
             return self.reset("frame longer than any message")[0]
         return None
+
+    def _take_progress(self, byte: int) -> Event | None:
+        if byte == EOT:
+            text = bytes(self._body)
+            self._where = _Where.OUTSIDE
+            self._body.clear()
+            return Progress(text)
+        self._body.append(byte)
+        return self.reset("a progress message without an end")[0] if len(self._body) > PROGRESS_BYTES_MAX else None
 
     def _take_tail(self, byte: int) -> Event | None:
         self._tail += 1

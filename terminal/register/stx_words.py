@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from terminal.register import concert, concert_v3
 from terminal.register.ecr17_messages import REQUEST_BYTES
-from terminal.register.stx_frames import ACK, ENQ, EOT, NAK, Block, Control, Dropped, FrameReader, lrc
+from terminal.register.stx_frames import ACK, ENQ, EOT, NAK, Block, Control, Dropped, FrameReader, Progress, lrc
 from terminal.register.trace import Spoken, Who
 
 CONTROL_WORDS = {ENQ: "ENQ: may I speak", ACK: "ACK: taken", NAK: "NAK: not taken", EOT: "EOT: that was all"}
@@ -20,6 +20,7 @@ class _StxDescriber:
 
     CONTROL_BYTES = 1
     SEVEN_BITS = False
+    PROGRESS = False
 
     def __init__(self) -> None:
         self._readers: dict[Who, FrameReader] = {}
@@ -27,13 +28,17 @@ class _StxDescriber:
 
     def feed(self, who: Who, data: bytes) -> list[Spoken]:
         """See Describer."""
-        reader = self._readers.setdefault(who, FrameReader(control_bytes=self.CONTROL_BYTES, seven_bits=self.SEVEN_BITS))
+        reader = self._readers.setdefault(
+            who, FrameReader(control_bytes=self.CONTROL_BYTES, seven_bits=self.SEVEN_BITS, progress=self.PROGRESS)
+        )
         spoken = []
         for event in reader.feed(data, self._time_s):
             if isinstance(event, Control):
                 spoken.append(Spoken(who, bytes([event.code]), CONTROL_WORDS.get(event.code, f"control {event.code:02X}")))
             elif isinstance(event, Block):
                 spoken.append(Spoken(who, event.body, self._words(event)))
+            elif isinstance(event, Progress):
+                spoken.append(Spoken(who, event.text, f'progress: "{event.text.decode("latin-1").rstrip()}"'))
             elif isinstance(event, Dropped):
                 spoken.append(Spoken(who, b"", f"{event.count} bytes: {event.why}"))
         return spoken
@@ -68,6 +73,7 @@ class Ecr17Describer(_StxDescriber):
     """ECR17."""
 
     CONTROL_BYTES = 3
+    PROGRESS = True
     NAMES: ClassVar[dict[str, str]] = {
         "P": "payment", "X": "extended payment", "p": "pre-authorisation", "i": "incremental", "c": "closure", "S": "reversal",
         "A": "refund", "C": "close session", "T": "totals", "G": "send last result", "E": "printing or result", "R": "reprint",

@@ -29,6 +29,12 @@ def test_ecr17() -> None:
     assert words("ecr17", pay) == ["payment of 12.34, terminal 12345678, LRC over message+ETX"]
 
 
+def test_ecr17_progress() -> None:
+    progress = b"\x01ATTENDERE PREGO     \x04"
+    assert words("ecr17", b"\x06\x03\x7a" + progress + progress[:9]) == ["ACK: taken", 'progress: "ATTENDERE PREGO"']
+    assert words("ecr17", b"\x01" + b"x" * 100)[0] == "65 bytes: a progress message without an end"
+
+
 def test_transbank() -> None:
     assert words("transbank", b"\x020200|1234|TICK01|||1|\x03\x20") == ["sale 1234, 7 fields"]
 
