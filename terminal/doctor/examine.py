@@ -24,6 +24,7 @@ READER_LIMIT_S = 15.0
 RATE_SHARE_MIN = 0.8
 EXPIRY_NOTE_DAYS = 30
 SLOW_ANSWER_MS = 150.0
+NO_HAND = "This is no camera: nobody can pay with a hand. In a shop, [reader] kind must be picamera2."
 PACKAGES = ("palm-till", "numpy", "opencv-python-headless", "onnxruntime", "grpcio", "pyserial")
 
 
@@ -88,12 +89,14 @@ def reader(config: Config) -> list[Finding]:
     rate = (count - READER_FRAMES // 3) / max(1e-3, time.monotonic() - measured_s) if count > READER_FRAMES // 3 else 0.0
     said = f"{options.kind}: {rate:.0f} frames/s; " + ", ".join(f"{light.value} {n}" for light, n in lights.items())
     if options.kind == "replay":
-        return [Finding("reader", True, said)]
+        return [Finding("reader", None, said, NO_HAND)]
     if rate < RATE_SHARE_MIN * options.rate_hz:
         return [Finding("reader", False, said, f"Too few: {options.rate_hz:g} are expected. Look at supply and temperature.")]
     missing = [light.value for light in (Light.PARALLEL, Light.CROSSED, Light.DARK) if not lights[light]]
     if missing:
         return [Finding("reader", False, said, f"No frame is {' or '.join(missing)}. Check the cable of the infrared banks.")]
+    if options.kind == "simulated":
+        return [Finding("reader", None, said, NO_HAND)]
     return [Finding("reader", True, said)]
 
 

@@ -45,7 +45,7 @@ console = Console()
 def _steps(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """A progress bar; the function that comes out begins the next step."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task, begun = progress.add_task(title, total=total), 0
 
         def told(step: str) -> None:

@@ -124,6 +124,7 @@ def test_a_reader_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_simulated_reader_shows_all_lights() -> None:
     (finding,) = reader(Config(reader=ReaderOptions(kind="simulated")))
     assert all(word in finding.found for word in ("parallel", "crossed", "dark", "frames/s"))
+    assert finding.well is not True, "in a shop this would be a mistake"
 
 
 async def test_certificates_and_a_service_that_are_not_there_are_said(tmp_path: Path) -> None:
