@@ -14,6 +14,13 @@ __all__ = ["PROTOCOLS", "Core", "Line", "LineError", "RegisterSession", "Setting
 Factory = Callable[[RegisterOptions, Till], Machine]
 
 
+def _echo_free(options: RegisterOptions, machine: Machine, proofs: tuple[bytes, ...], least: int) -> Machine:
+    """On a serial line, behind the filter for echoing adapters. ZVT has its own; Concert's states let an echo do no harm."""
+    from terminal.register.echo import EchoFree
+
+    return EchoFree(machine, proofs, least) if options.line == "serial" else machine
+
+
 def _zvt(options: RegisterOptions, till: Till) -> Machine:
     from terminal.register.zvt import open_machine as make
 
@@ -35,13 +42,14 @@ def _concert_v3(options: RegisterOptions, till: Till) -> Machine:
 def _ecr17(options: RegisterOptions, till: Till) -> Machine:
     from terminal.register.ecr17 import Ecr17Machine
 
-    return Ecr17Machine(till)
+    # A register's messages begin like ours, with the terminal id; code and result make the difference.
+    return _echo_free(options, Ecr17Machine(till), (b"\x01", b"\x02"), 14)
 
 
 def _transbank(options: RegisterOptions, till: Till) -> Machine:
     from terminal.register.transbank import TransbankMachine
 
-    return TransbankMachine(till)
+    return _echo_free(options, TransbankMachine(till), (b"\x02",), 5)
 
 
 # A protocol is one line here and its own file or folder. Imported only when chosen: a till speaks one of them.

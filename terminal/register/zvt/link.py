@@ -6,14 +6,18 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+from terminal.register.echo import EchoFilter
 from terminal.register.machine import Hangup, Remark, Send
 from terminal.register.zvt.apdu import APDU_BYTES_MAX, Apdu, MalformedError, announced_bytes, parse
-from terminal.register.zvt.echo import EchoFilter
 from terminal.register.zvt.frame import ACK, NAK, Acknowledged, Broken, Framed, Refused, Unwrapper, wrap
 
 T1_S = 0.2  # longest gap between two bytes of a message
 T2_S = 5.0  # until ACK or NAK has to come
 SENDINGS_MAX = 3  # the first and two repeats
+# Class 04, and 06 0F, 06 1E, 06 D1, 06 D3.
+TERMINAL_ONLY = tuple(
+    b"\x10\x02" + p for p in (b"\x04\x0f", b"\x04\xff", b"\x04\x01", b"\x06\x0f", b"\x06\x1e", b"\x06\xd1", b"\x06\xd3")
+)
 OUTBOX_MAX = 16  # messages waiting for the one before to be acknowledged; a dialogue has two at most
 PARTIAL_S = 5.0  # TCP: a message that has begun has to be whole after this, else the stream is out of step
 
@@ -74,7 +78,7 @@ class SerialLink:
 
     def __init__(self) -> None:
         self._unwrapper = Unwrapper()
-        self._echo = EchoFilter()
+        self._echo = EchoFilter(TERMINAL_ONLY, 6)
         self._outbox: deque[Apdu] = deque(maxlen=OUTBOX_MAX)
         self._waiting: Apdu | None = None  # sent, not acknowledged
         self._sendings = 0
