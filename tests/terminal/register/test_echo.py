@@ -8,6 +8,7 @@ from terminal.checkout import Outcome
 from terminal.config import RegisterOptions, Shop
 from terminal.register import open_machine
 from terminal.register.machine import Action, Answer, Ask, Delivered, Kind, Machine, Receipt, Remark, Send, Settles, Undelivered
+from terminal.register.stx_frames import lrc
 from tests.terminal.register.fuzz import SEEDS
 
 RECEIPT = Receipt(7, 8, Kind.PAY, 1234, "EUR", "A12345", "20261123", "163100")
@@ -62,13 +63,15 @@ class Echoing:
                     self.remarks.append(text)
 
 
+def ecr17(text: str) -> bytes:
+    body = text.encode("ascii")
+    return b"\x02" + body + b"\x03" + bytes((lrc(body, 0x7F) ^ 3,))
+
+
 def test_ecr17_a_payment_is_one_payment_and_its_result_is_repeated_for_the_register() -> None:
     line = Echoing("ecr17")
     pay = f"{TID}0P00000001" + "00000" + "00001234" + " " * 128 + "0" * 8
-    check = 0x7F
-    for byte in pay.encode() + b"\x03":
-        check ^= byte
-    line.says(b"\x02" + pay.encode() + b"\x03" + bytes((check,)))
+    line.says(ecr17(pay))
     line.waits()
     assert [a.kind for a in line.asked] == [Kind.PAY]
     assert [type(e) for e in line.ended] == [Delivered]
@@ -79,9 +82,7 @@ def test_ecr17_a_payment_is_one_payment_and_its_result_is_repeated_for_the_regis
 
 def test_ecr17_a_status_is_asked_once() -> None:
     line = Echoing("ecr17")
-    line.says(
-        b"\x0200000001" + b"0s\x03" + bytes((0x7F ^ 0x03 ^ ord("1") ^ ord("s") ^ ord("0") ^ 0x00 ^ (ord("0") if 7 % 2 else 0),))
-    )
+    line.says(ecr17(f"{TID}0s"))
     line.waits()
     assert [a.kind for a in line.asked] == [Kind.STATUS]
 
