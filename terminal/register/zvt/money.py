@@ -19,6 +19,7 @@ from terminal.register.zvt.steps import Call, Context, Dialogue, Do, GoneError, 
 
 WAIT_PAUSE_S = 2.0  # after 84 9C, before 04 0F is sent again
 WAITS_MAX = 900  # of 84 9C where the register set no limit: half an hour
+EURO = 978
 RECEIPTS = 9999  # receipt numbers begin again after this
 
 
@@ -89,7 +90,10 @@ def _follow_up(ctx: Context, kind: Kind, order: Order, *, close: bool = False) -
 
 def _transaction(ctx: Context, kind: Kind, order: Order, *, close: bool = False) -> Dialogue:
     yield Reply()
-    if order.currency not in (None, numeric(ctx.till.currency)):
+    # An amount without a code is in euros, or in what was registered.
+    says_none = order.currency is None and order.amount_minor is not None and not ctx.registration.currency_sent
+    meant = EURO if says_none else order.currency
+    if meant not in (None, numeric(ctx.till.currency)):
         wrong = Answer(0, Outcome.BAD_CURRENCY, text=f"Only {ctx.till.currency} is taken here.")
         yield from _failed(ctx, order, wrong, codes.WRONG_CURRENCY)
         return

@@ -120,6 +120,14 @@ async def test_postelium_does_not_wait_and_the_payment_stands(postelium_python: 
     assert (till.delivered_numbers, till.undelivered_numbers) == ([1], [])
 
 
+@pytest.mark.parametrize("outcome", [Outcome.NOBODY, Outcome.ABORTED])
+async def test_postelium_is_told_that_it_is_looked_at_whatever_comes_of_it(postelium_python: str, outcome: Outcome) -> None:
+    till = Till(outcome)
+    said = await play("concert", till, "pypostelium_register.py", "12.34", python=postelium_python)
+    assert said == {"taken": True}
+    assert (till.delivered_numbers, till.undelivered_numbers) == ([], [])
+
+
 async def test_transbank_sells() -> None:
     till = Till()
     said = await play("transbank", till, "transbank_register.py", "sale", "1234", currency="CLP")
@@ -136,10 +144,14 @@ async def test_transbank_follows_progress() -> None:
     assert till.delivered_numbers == [1]
 
 
-async def test_transbank_is_refused() -> None:
-    till = Till(Outcome.NOBODY)
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [(Outcome.NOBODY, "01"), (Outcome.NO_SERVICE, "02"), (Outcome.ABORTED, "07"), (Outcome.TIMED_OUT, "22")],
+)
+async def test_transbank_is_refused(outcome: Outcome, code: str) -> None:
+    till = Till(outcome)
     said = await play("transbank", till, "transbank_register.py", "sale", "1234", currency="CLP")
-    assert said["answer"]["response_code"] == "01"
+    assert said["answer"]["response_code"] == code
     assert (till.delivered_numbers, till.undelivered_numbers) == ([], [])
 
 

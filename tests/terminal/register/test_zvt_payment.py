@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from terminal.checkout import Outcome
-from terminal.register.machine import Delivered, Kind, Note, Undelivered
+from terminal.register.machine import Delivered, Kind, Note, Till, Undelivered
 from terminal.register.zvt import bmp, tlv
 from terminal.register.zvt.apdu import parse
 from tests.terminal.register.zvt_bench import OK, PAY, Bench, code_of, paying
@@ -114,6 +114,17 @@ def test_the_currency_is_sent_back_only_where_it_was_sent() -> None:
     bench.answers()
     (status,) = bench.heard()
     assert 0x49 not in [f.tag for f in bmp.decode(parse(bytes.fromhex(status)).data)]
+
+
+def test_an_amount_without_a_currency_is_in_euros_or_in_what_was_registered() -> None:
+    swiss = Till(terminal_id="12345678", currency="CHF")
+    bench = Bench(till=swiss)
+    bench.says("06 01 07 04 00 00 00 00 12 34")
+    assert "27 6F" in bench.heard()[1]
+    bench = Bench(till=swiss)
+    bench.registers("06 00 06 12 34 56 BE 07 56")
+    bench.says("06 01 07 04 00 00 00 00 12 34")
+    assert bench.asked().currency == "CHF"
 
 
 def test_a_currency_that_is_not_ours() -> None:

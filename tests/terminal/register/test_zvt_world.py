@@ -83,10 +83,14 @@ class RegisterLineTerminal(RuleBasedStateMachine):
         self.loop.run_until_complete(what)
 
     @initialize(
-        seed=st.integers(0, 2**20), serial=st.booleans(), config=st.sampled_from(["BE", "86", "08", "00"]), known=st.booleans()
+        seed=st.integers(0, 2**20),
+        kind=st.sampled_from(sorted(set(soak.KINDS))),
+        config=st.sampled_from(["BE", "86", "08", "00"]),
+        known=st.booleans(),
     )
-    def begin(self, seed: int, serial: bool, config: str, known: bool) -> None:
-        self.world = World(seed, serial=serial, options={"config": config})
+    def begin(self, seed: int, kind: str, config: str, known: bool) -> None:
+        protocol = kind.removesuffix("-tcp")
+        self.world = World(seed, protocol, serial=kind == protocol, options={"config": config} if protocol == "zvt" else {})
         self.run(self.world.start())
         if known and self.world.register is not None:
             self.run(self.world.register.register())
@@ -164,5 +168,5 @@ class RegisterLineTerminal(RuleBasedStateMachine):
 
 TestRegisterLineTerminal = RegisterLineTerminal.TestCase
 TestRegisterLineTerminal.settings = settings(
-    max_examples=30, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
