@@ -249,7 +249,7 @@ class _Purchase:
         entry, known = await self._state.books(self._ask_account, self._wanted, sure.owner)
         await self._authorised(entry, known, sure)
 
-    def _ask_account(self, wanted: Wanted, person: str) -> tuple[Entry, Known]:
+    def _ask_account(self, wanted: Wanted, person: str) -> tuple[Entry, Known | None]:
         """In the books' thread, so that nobody is blocked or forgotten in between. Raises Refusal, Denied."""
         known = self._state.people.known(person)
         if known is None:  # forgotten a moment ago
@@ -269,7 +269,10 @@ class _Purchase:
         if wanted.amount_minor > known.record.limit_minor:
             self._state.payments.refuse(wanted, account, "limit")
             raise Refusal(pb.REFUSAL_REASON_LIMIT, "the amount is above the account's limit for one purchase")
-        return self._state.payments.authorise(wanted, account), known
+        entry = self._state.payments.authorise(wanted, account)
+        if entry.account != account:  # another stream of this purchase was faster, with another palm: that one pays
+            return entry, self._state.people.holder_of(entry.account)
+        return entry, known
 
     async def _authorised(self, entry: Entry, known: Known | None, sure: Sure | None) -> None:
         await self._write(

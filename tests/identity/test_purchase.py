@@ -111,6 +111,28 @@ async def test_begin_repeated_and_on_a_later_stream(tmp_path: Path) -> None:
         assert [entry.state for entry in await ledger(service)] == ["reversed"]
 
 
+async def test_another_palm_on_the_same_key_hears_whose_purchase_it_is(tmp_path: Path) -> None:
+    """Two streams of one purchase, two people: the second one's name must not stand beside the first one's money."""
+    async with served(tmp_path) as service:
+        for seed, name in ((1, "Ann"), (2, "Bob")):
+            await service.enrolment().Enrol(request(Palm(seed), greeting_name=name))
+        first, second = service.till(), service.till()
+        second.key = first.key
+        for stream in (first, second):
+            await stream.begin()
+            begun = await stream.answer()
+            assert begun is not None
+            assert begun.WhichOneof("what") == "begun"
+        said = []
+        for stream, seed in ((first, 1), (second, 2)):
+            for one in Palm(seed).probes(40):
+                await stream.send(probe=one)
+            said.append((await stream.decision()).authorised)
+        assert [one.greeting_name for one in said] == ["Ann", "Ann"]
+        assert said[0].authorisation_code == said[1].authorisation_code
+        assert len(await ledger(service)) == 1
+
+
 async def test_a_refusal_is_said_again_when_begin_is(tmp_path: Path) -> None:
     async with served(tmp_path) as service:
         stream = service.till()
