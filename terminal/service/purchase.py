@@ -123,11 +123,12 @@ class PurchaseStream:
         except asyncio.InvalidStateError:
             self._lost("the service ended the stream")
         finally:
+            # The call first: this task may have been cancelled itself, and would not come past a wait.
+            if call is not None:
+                call.cancel()
             if writer is not None:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
-            if call is not None:
-                call.cancel()
 
     async def _read(self, call: grpc.aio.StreamStreamCall[pb.TillMessage, pb.ServiceMessage]) -> None:
         for _ in range(MESSAGES_MAX):

@@ -37,13 +37,17 @@ class Scripted(checkout_pb2_grpc.CheckoutServicer, enrolment_pb2_grpc.EnrolmentS
     enrolments: list[enrolment_pb2.EnrolRequest] = field(default_factory=list)
     refuse_enrolment: grpc.StatusCode | None = None
     streams: int = 0
+    ended: int = 0
 
     async def Purchase(self, request_iterator, context):  # type: ignore[no-untyped-def,override]
         self.streams += 1
-        async for message in request_iterator:
-            self.heard.append(message)
-            if not await self.play(message, context.write):
-                return
+        try:
+            async for message in request_iterator:
+                self.heard.append(message)
+                if not await self.play(message, context.write):
+                    return
+        finally:
+            self.ended += 1
 
     async def Enrol(self, request, context):  # type: ignore[no-untyped-def]
         self.enrolments.append(request)

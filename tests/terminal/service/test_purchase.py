@@ -139,6 +139,28 @@ async def test_a_service_that_answers_too_late_is_not_waited_for(service: Runnin
     assert "did not answer within" in heard[0].why
 
 
+async def test_closing_while_something_is_heard_ends_the_call_at_the_service_too(service: Running) -> None:
+    """Found at a gate: each visit left a stream open, until the service would take no more of this till."""
+
+    async def finds(message: pb.TillMessage, say: Say) -> bool:
+        await say(pb.ServiceMessage(authorised=pb.Authorised(found_purchase_key=KEY)))
+        return True
+
+    service.script.play = finds
+    heard: list[checkout.Event] = []
+    async with linked(service.options) as link:
+
+        def hears(event: checkout.Event) -> None:
+            heard.append(event)
+            stream.close()
+
+        stream = PurchaseStream(link, WANTED, hears)
+        stream.open()
+        await stream.closed()
+        await until(lambda: service.script.ended == 1)
+    assert heard == [checkout.Found(KEY)]
+
+
 async def test_nothing_is_heard_after_closing(service: Running) -> None:
     service.script.play = honest
     async with linked(service.options) as link:
