@@ -150,15 +150,19 @@ class Terminal:
         while True:
             before = time.monotonic()
             await asyncio.sleep(BEAT_S)
-            frames = self.vision.frames
-            self._rate_hz = (frames - self._frames_beaten) / (time.monotonic() - before)
-            if frames != self._frames_beaten:
-                self._systemd.notify("WATCHDOG=1")
-            self._frames_beaten = frames
-            self._measure()
+            self._beaten(time.monotonic() - before)
             beats += 1
             if beats % BOARD_BEATS == 0 and (said := board.throttled()):
                 log.warning("board: %s. Use the supply that came with it, and let air to it.", ", ".join(said))
+
+    def _beaten(self, elapsed_s: float) -> None:
+        """One beat: no new frame, no sign of life to systemd."""
+        frames = self.vision.frames
+        self._rate_hz = (frames - self._frames_beaten) / elapsed_s
+        if frames != self._frames_beaten:
+            self._systemd.notify("WATCHDOG=1")
+        self._frames_beaten = frames
+        self._measure()
 
     def _measure(self) -> None:
         metrics = self.metrics
