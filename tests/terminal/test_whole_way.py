@@ -11,7 +11,7 @@ import pytest
 
 from terminal.journal import Journal
 from terminal.register.till import Verdict
-from tests.terminal.whole_way import Service, Way, needs_models, running_service, whole_way
+from tests.terminal.whole_way import ENROL_CODE_MINOR, Service, Way, needs_models, running_service, whole_way
 
 pytestmark = [needs_models, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("whole_way")]
 
@@ -142,3 +142,23 @@ async def test_a_service_that_dies_and_comes_back(way: Way) -> None:
     assert (await way.pay(251, "ada")).done
     assert await way.terminal.stop() == 0
     assert [row["amount_minor"] for row in way.ledger(since) if row["state"] == "captured"] == [251]
+
+
+async def test_a_gate_lets_in_and_charges_on_leaving_and_somebody_new_is_enrolled_there(tmp_path: Path, service: Service) -> None:
+    since = len(service.ledger())
+    async with whole_way(tmp_path, service, kind="gate") as way:
+        for who, receipt in (("ada", 1), ("ben", 2)):
+            inside = await way.asks("reserve", way.register.reserve(900), who)
+            assert (inside.done, inside.receipt) == (True, receipt)
+        leaving = await way.asks("find", way.register.reservations(), "ada")
+        assert leaving.receipt == 1
+        assert (await way.register.book(1, 350)).done
+        again = await way.asks("find", way.register.reservations(), "ada")
+        assert (again.code, again.receipt) == ("B8", None)
+        enrolled = await way.asks("pay", way.register.pay(ENROL_CODE_MINOR), "chloe")
+        assert (enrolled.verdict, enrolled.text[:8]) == (Verdict.ABORTED, "Enrolled")
+        paid = await way.pay(100, "chloe")
+        assert paid.done
+        assert await way.terminal.stop() == 0
+    states = [(row["kind"], row["state"], row["captured_minor"]) for row in service.ledger()[since:]]
+    assert states == [("reserve", "captured", 350), ("reserve", "authorised", 0), ("pay", "captured", 100)]

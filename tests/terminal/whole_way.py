@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from terminal.simulation.stage.cable import Cable
 
 LIMIT_S = 60.0  # for anything that a loaded machine may take its time for
 PATIENCE_S = 45.0  # of a shopper on a machine that gives the simulated reader a tenth of its frames
+ENROL_CODE_MINOR = 987_654  # a payment of this amount opens enrolment
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NEEDED = ("hand.onnx", "palm.onnx", "palm.calibration.json")
@@ -87,13 +89,14 @@ class Service:
         return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
 
-def terminal_toml(folder: Path, service: Service, port: str, patience_s: float = PATIENCE_S) -> Path:
+def terminal_toml(folder: Path, service: Service, port: str, patience_s: float = PATIENCE_S, kind: str = "counter") -> Path:
     certificates = service.folder / "certificates"
     path = folder / "terminal.toml"
     path.write_text(
         f"""
 [shop]
 palm_patience_s = {patience_s}
+kind = "{kind}"
 [reader]
 kind = "simulated"
 control_socket = "{folder / "control"}"
@@ -107,6 +110,9 @@ connect_deadline_s = 3.0
 answer_deadline_s = 3.0
 [register]
 port = "{port}"
+[enrolment]
+code_minor = {ENROL_CODE_MINOR}
+consent_text_version = "2026-11 en"
 [display]
 port = 0
 [journal]
@@ -157,9 +163,9 @@ def running_service(folder: Path) -> Iterator[Service]:
 class Terminal:
     """A terminal's process. `restart` keeps its journal."""
 
-    def __init__(self, folder: Path, service: Service, port: str, patience_s: float) -> None:
+    def __init__(self, folder: Path, service: Service, port: str, patience_s: float, kind: str) -> None:
         self.folder = folder
-        self.config = terminal_toml(folder, service, port, patience_s)
+        self.config = terminal_toml(folder, service, port, patience_s, kind)
         self.log = folder / "terminal.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -210,9 +216,13 @@ class Way:
 
     async def pay(self, amount_minor: int, who: str | None) -> RegisterResult:
         """The register asks, and when the shopper is asked that hand comes."""
-        before = self.terminal.count("register asks kind=pay")
-        task = asyncio.create_task(self.register.pay(amount_minor))
-        await self.terminal.said("register asks kind=pay", before)
+        return await self.asks("pay", self.register.pay(amount_minor), who)
+
+    async def asks(self, kind: str, request: Coroutine[Any, Any, RegisterResult], who: str | None) -> RegisterResult:
+        """Any request that wants a palm; `kind` as the terminal's log says it."""
+        before = self.terminal.count(f"register asks kind={kind}")
+        task = asyncio.create_task(request)
+        await self.terminal.said(f"register asks kind={kind}", before)
         if who is not None:
             await asyncio.to_thread(show, self.folder, who)
         result = await task
@@ -225,10 +235,10 @@ class Way:
 
 
 @asynccontextmanager
-async def whole_way(folder: Path, service: Service, patience_s: float = PATIENCE_S) -> AsyncIterator[Way]:
+async def whole_way(folder: Path, service: Service, patience_s: float = PATIENCE_S, kind: str = "counter") -> AsyncIterator[Way]:
     cable = Cable()
     cable.open()
-    terminal = Terminal(folder, service, cable.terminal_port, patience_s)
+    terminal = Terminal(folder, service, cable.terminal_port, patience_s, kind)
     way: Way | None = None
 
     def answer(status: Status) -> bytes | None:
