@@ -23,7 +23,7 @@ class EchoFilter:
     def __init__(self, proofs: tuple[bytes, ...], least: int) -> None:
         self._proofs, self._least = proofs, least
         self.found = False
-        self._sent: deque[tuple[float, bytes]] = deque(maxlen=CHUNKS_MAX)
+        self._sent: deque[tuple[float, bytes]] = deque()
         self._matched = 0  # bytes of the first chunk that have come back so far
 
     def reset(self) -> None:
@@ -34,6 +34,9 @@ class EchoFilter:
 
     def sent(self, data: bytes, now_s: float) -> None:
         """These bytes were written with one write."""
+        if len(self._sent) == CHUNKS_MAX:  # the oldest goes, and with it the place in it
+            self._sent.popleft()
+            self._matched = 0
         self._sent.append((now_s, data))
 
     def strip(self, data: bytes, now_s: float) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from terminal.checkout import Outcome
 from terminal.config import RegisterOptions, Shop
 from terminal.register import open_machine
+from terminal.register.echo import CHUNKS_MAX, EchoFilter
 from terminal.register.machine import Action, Answer, Ask, Delivered, Kind, Machine, Receipt, Remark, Send, Settles, Undelivered
 from terminal.register.stx_frames import lrc
 from tests.terminal.register.fuzz import SEEDS
@@ -107,3 +108,13 @@ def test_concert_the_echo_of_an_answer_does_not_acknowledge_it(answered: bool) -
         line.says(b"\x06")
     line.waits()
     assert [type(e) for e in line.ended] == [Delivered if answered else Undelivered]
+
+
+def test_more_writes_than_are_remembered_while_one_is_half_echoed() -> None:
+    """Found by the fuzzer: the place in a forgotten write was looked up in the next one."""
+    echo = EchoFilter((b"\x02",), 3)
+    echo.sent(b"\x02abcdefgh", 0.0)
+    assert echo.strip(b"\x02abcde", 0.0) == b""
+    for _ in range(CHUNKS_MAX):
+        echo.sent(b"\x06", 0.0)
+    assert echo.strip(b"x\x06y", 0.0) == b"xy"
