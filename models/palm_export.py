@@ -15,6 +15,7 @@ import typer
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from models.palm_align import ALIGN_FILE
 from models.palm_generator import Palm, Regime, Studio
 from models.palm_network import NETWORK_SIDE_PX, PalmNetwork
 from models.palm_people import crowd
@@ -31,9 +32,12 @@ _CALIBRATION_PALMS = 48
 
 
 def network_of(checkpoint: Path) -> PalmNetwork:
-    """The averaged weights of a checkpoint, ready to run."""
+    """The averaged weights of a checkpoint, with the aligner that was trained on alone where one lies beside it; ready to run."""
     network = PalmNetwork()
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+    alone = checkpoint.with_name(ALIGN_FILE)
+    if alone.exists():
+        network.aligner.load_state_dict(torch.load(alone, map_location="cpu", weights_only=True)["aligner"])
     network.eval()
     return network
 

@@ -34,29 +34,27 @@ _COMPETITION = 3.5  # how sharply the strongest orientation wins
 class LocalContrast(nn.Module):  # type: ignore[misc]
     """Each pixel minus the Gaussian mean around it, over the deviation there: the same for any gain and offset.
 
-    The mean and the deviation are smooth, so they are computed at half size with separable filters: a twentieth of the cost of plain ones.
+    The mean and the deviation are smooth, so they are computed at half size, and as products with one banded matrix from both sides: a
+    convolution of a single channel takes ten times as long.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        offsets = torch.arange(_CONTRAST_TAPS, dtype=torch.float32) - _CONTRAST_TAPS // 2
-        taps = torch.exp(-(offsets**2) / (2 * (_CONTRAST_SIGMA_PX / 2) ** 2))
-        taps = taps / taps.sum()
-        self.register_buffer("row", taps.view(1, 1, 1, -1))
-        self.register_buffer("column", taps.view(1, 1, -1, 1))
-        ones = torch.ones(1, 1, NETWORK_SIDE_PX // 2, NETWORK_SIDE_PX // 2)
-        self.register_buffer("inside", 1.0 / self._blur(ones))  # borders: the mean of what there is
+        side = NETWORK_SIDE_PX // 2
+        at = torch.arange(side, dtype=torch.float32)
+        apart = at[:, None] - at[None, :]
+        weights = torch.exp(-(apart**2) / (2 * (_CONTRAST_SIGMA_PX / 2) ** 2)) * (apart.abs() <= _CONTRAST_TAPS // 2)
+        # Rows sum to one also at the borders: there it is the mean of what there is.
+        self.register_buffer("blur", weights / weights.sum(dim=1, keepdim=True), persistent=False)
 
-    def _blur(self, x: Tensor) -> Tensor:
-        half = _CONTRAST_TAPS // 2
-        return F.conv2d(F.conv2d(x, self.row, padding=(0, half)), self.column, padding=(half, 0))
+    def _mean(self, x: Tensor) -> Tensor:
+        return self.blur @ x @ self.blur.t()
 
     def forward(self, x: Tensor) -> Tensor:
         """Float32 [N, 1, 128, 128] to the same shape, about -3..3."""
         x = x - x.mean(dim=(2, 3), keepdim=True)  # keeps the squares below exact for bright pictures
-        mean = self._blur(F.avg_pool2d(x, 2)) * self.inside
-        centred = x - F.interpolate(mean, scale_factor=2, mode="bilinear", align_corners=False)
-        variance = self._blur(F.avg_pool2d(centred * centred, 2)) * self.inside
+        centred = x - F.interpolate(self._mean(F.avg_pool2d(x, 2)), scale_factor=2, mode="bilinear", align_corners=False)
+        variance = self._mean(F.avg_pool2d(centred * centred, 2))
         # A clamp, since exporters fold a sum with a number this small away, and a flat picture would divide by nothing.
         floor = torch.clamp(_CONTRAST_FLOOR * variance.mean(dim=(2, 3), keepdim=True), min=1e-9)
         gain = F.interpolate(torch.rsqrt(variance + floor), scale_factor=2, mode="bilinear", align_corners=False)
