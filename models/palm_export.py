@@ -15,7 +15,6 @@ import typer
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from models.palm_align import ALIGN_FILE
 from models.palm_generator import Palm, Regime, Studio
 from models.palm_network import NETWORK_SIDE_PX, PalmNetwork
 from models.palm_people import crowd
@@ -32,12 +31,9 @@ _CALIBRATION_PALMS = 48
 
 
 def network_of(checkpoint: Path) -> PalmNetwork:
-    """The averaged weights of a checkpoint, with the aligner that was trained on alone where one lies beside it; ready to run."""
+    """The averaged weights of a checkpoint, ready to run."""
     network = PalmNetwork()
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
-    alone = checkpoint.with_name(ALIGN_FILE)
-    if alone.exists():
-        network.aligner.load_state_dict(torch.load(alone, map_location="cpu", weights_only=True)["aligner"])
     network.eval()
     return network
 
@@ -99,12 +95,13 @@ class _Palms(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantise(source: Path, target: Path, version: str, made_by: str) -> None:
-    """Static int8 of the learned convolutions and the head; the normalisation and the stem stay float, which costs little."""
+    """Static int8 of the trunk and the head; what comes before stays float: it costs little, and an aligner has to be exact."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(str(prepared)).graph.node
-        learned = [node.name for node in nodes if node.op_type in {"Conv", "Gemm", "MatMul"}][_FLOAT_CONVOLUTIONS:]
+        put_right = [node.op_type for node in nodes].index("GridSample")
+        learned = [node.name for node in nodes[put_right:] if node.op_type in {"Conv", "Gemm", "MatMul"}][_STEM_CONVOLUTIONS:]
         quantize_static(
             str(prepared),
             str(target),
@@ -121,7 +118,7 @@ def quantise(source: Path, target: Path, version: str, made_by: str) -> None:
     onnx.save(model, str(target))
 
 
-_FLOAT_CONVOLUTIONS = 7  # four of the contrast's blurs, three of the stem
+_STEM_CONVOLUTIONS = 3
 
 
 def main(

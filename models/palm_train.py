@@ -210,16 +210,6 @@ def train(
     return trainer
 
 
-def recipe_of(checkpoint: Path) -> Recipe:
-    """The recipe that a checkpoint was made with."""
-    return Recipe(**torch.load(checkpoint, map_location="cpu", weights_only=True)["recipe"])
-
-
-def crowd_of(run: Path, recipe: Recipe) -> Path:
-    """The file of the recipe's people, beside the run's folder; whoever trains grows it."""
-    return run.parent / f"crowd-0-{recipe.people}.npy"
-
-
 def main(
     run: Annotated[Path, typer.Option(help="folder for the checkpoint and the curves")] = TRAIN_RUN,
     people: Annotated[int, typer.Option(min=4)] = _DEFAULT.people,
@@ -237,7 +227,7 @@ def main(
     """Grow the crowd where it isn't there, then train or go on training."""
     torch.set_num_threads(threads)
     recipe = Recipe(people=people, classes=classes_, steps=steps, batch=batch, seed=seed, learning_rate=learning_rate)
-    crowd = crowd_of(run, recipe)
+    crowd = run.parent / f"crowd-0-{people}.npy"
     grown(crowd, 0, people, processes=workers + 1)
     train(recipe, run, crowd, until, workers=workers)
 

@@ -24,8 +24,8 @@ QUALITY_ADVICE_BELOW = 0.5
 
 _BLOCKS = 16  # a side: parts of the palm are judged by blocks of 8 pixels
 _NAMES = ("lines", "noise", "distinct", "bright", "clipped", "black", "oriented", "uneven", "sharp")
-_WEIGHTS = (0.322, -1.388, 0.0, -0.731, 0.0, -0.235, 0.821, -0.444, 0.053)
-_BIAS = 4.601
+_WEIGHTS = (1.330, -1.057, 0.257, -0.639, 0.0, -0.920, 1.233, -0.434, 0.0)
+_BIAS = 4.137
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ PALMS = 200
 FRAMES = 2
 
 # Honestly reached by the shipped weights with room for another processor's rounding; better weights should lower them.
-EER_MAX = {"surface": 0.025, "veins": 0.015, "one light": 0.025, "both": 0.01}
+# On the same palms palm-0.1.0, which the simulation has outgrown, has 0.050, 0.030, 0.040 and 0.019.
+EER_MAX = {"surface": 0.03, "veins": 0.028, "one light": 0.025, "both": 0.008}
 
 
 @pytest.fixture(scope="module")

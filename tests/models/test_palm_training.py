@@ -14,10 +14,9 @@ from terminal.palm.encoder import Encoder
 
 torch = pytest.importorskip("torch", reason='training needs the extra "training": pip install -e .[training]')
 
-from models.palm_align import ALIGN_FILE, AlignRecipe, AlignTrainer, aligner_of  # noqa: E402 after the question whether torch is there
-from models.palm_export import network_of, write  # noqa: E402
+from models.palm_export import network_of, write  # noqa: E402 after the question whether torch is there
 from models.palm_network import Aligner, CosineMargin, LocalContrast, PalmNetwork, alignment_loss  # noqa: E402
-from models.palm_train import Batches, Recipe, Trainer, train  # noqa: E402
+from models.palm_train import Recipe, Trainer, train  # noqa: E402
 
 RECIPE = Recipe(people=6, classes=8, batch=8, steps=3)
 AXIS = (np.arange(128) + 0.5) / 128 - 0.5
@@ -109,20 +108,6 @@ def test_the_aligner_is_judged_by_differences() -> None:
     right, shifted, wrong = (float(alignment_loss(guess, error)) for guess in (error, error + offset, torch.zeros(2, 4)))
     assert right == 0.0
     assert shifted < wrong / 4
-
-
-def test_an_aligner_trained_alone_learns_and_is_what_is_exported(tmp_path: Path, people: Maps) -> None:
-    trainer = Trainer(RECIPE, torch.device("cpu"))
-    trainer.save(tmp_path / "checkpoint.pt")
-    start = aligner_of(tmp_path / "checkpoint.pt")
-    assert set(start) == set(trainer.network.aligner.state_dict())
-    alone = AlignTrainer(AlignRecipe(steps=40, learning_rate=1e-3), start, torch.device("cpu"))
-    pictures, _, errors = Batches(people, RECIPE)[0]
-    losses = [alone.advance(pictures, errors) for _ in range(40)]
-    assert losses[-1] < 0.6 * losses[0]
-    torch.save({"aligner": alone.average}, tmp_path / ALIGN_FILE)
-    exported = network_of(tmp_path / "checkpoint.pt").aligner.state_dict()
-    assert all(torch.equal(exported[name], value) for name, value in alone.average.items())
 
 
 @pytest.mark.slow
