@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity.gallery import ROWS_START, TEMPLATES_MAX, Gallery, rotation
+from identity.gallery import EXACT_MAX, ROWS_START, TEMPLATES_MAX, Gallery, rotation
 from identity.signatures import Side, Signatures
 from tests.identity.support import DIMENSION, Palm
 
@@ -20,9 +20,9 @@ def templates(seed: int, count: int = 3, lights: str = "both") -> list[Signature
     return [look.signatures for look in Palm(seed).looks(count, lights)]
 
 
-@pytest.fixture
-def gallery() -> Gallery:
-    return Gallery(DIMENSION, SECRET)
+@pytest.fixture(params=[EXACT_MAX, 0], ids=["exact", "codes"])
+def gallery(request: pytest.FixtureRequest) -> Gallery:
+    return Gallery(DIMENSION, SECRET, exact_max=request.param)
 
 
 def test_the_rotation_keeps_cosines_and_belongs_to_the_key() -> None:
