@@ -187,10 +187,14 @@ async def test_books_that_can_not_be_written_say_so_and_nothing_else(tmp_path: P
         stream = service.till()
         await stream.begin()
         assert await stream.answer() is not None
-        with pytest.raises(grpc.aio.AioRpcError) as broken:
-            for one in Palm(1).probes(40):  # one at a time: a client that is still writing when its stream breaks hears no reason
+
+        async def one_at_a_time() -> None:  # a client that is still writing when its stream breaks hears no reason
+            for one in Palm(1).probes(40):
                 await stream.send(probe=one)
                 await stream.answer()
+
+        with pytest.raises(grpc.aio.AioRpcError) as broken:
+            await one_at_a_time()
         for text in (str(refused.value.details()), str(broken.value.details()), caplog.text):
             assert "database or disk is full" in text
             assert not re.search(r"INSERT|\b[pa]-[0-9a-f]{32}|tok_|Annegret|\\x", text)
