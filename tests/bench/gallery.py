@@ -17,7 +17,7 @@ BYTES_A_PERSON = 6_000
 """Both lights, their codes, room to be copied while the arrays grow, what Python keeps on a person, and numpy's own copy."""
 
 COSINE = 0.6
-"""Of the probe with its owner, in each light: as poor as half of all looks (models/palm.calibration.json)."""
+"""Of the probe with its owner, in each light: about the average look (models/palm.calibration.json)."""
 
 DIMENSION = 256
 ROUNDS, PLAIN_ROUNDS = 100, 10
