@@ -200,7 +200,8 @@ class HandFinder:
         best: _Close | None = None
         most = 0.0
         for mirrored, chance in sorted(((True, left), (False, right)), key=lambda side: -side[1]):
-            if best is not None and (chance < RIVAL_SHARE_MIN * max(left, right) or best.palm >= SURE_MIN):
+            # A rival that would lose even if its close look were sure of it is not worth that look.
+            if best is not None and (chance < max(most, RIVAL_SHARE_MIN * max(left, right)) or best.palm >= SURE_MIN):
                 break
             close = self._settle(image, points[[2, 1, 0, 3]] if mirrored else points, mirrored, 0.0)
             if close is not None and chance * close.palm > most:

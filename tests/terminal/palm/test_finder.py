@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from terminal.palm.canonical import roi_corners
-from terminal.palm.finder import HandFinder
+from terminal.palm.finder import HandFinder, _Close
 from terminal.palm.finder_network import ModelError
 from terminal.palm.types import Guidance, Hand, NoHand, Side
 from terminal.reader.frame import Light
@@ -156,6 +156,33 @@ def test_the_image_of_a_right_hand_in_a_mirror_is_a_left_hand(finder: HandFinder
     assert mirrored.side is not first.side
     expected = np.array([383, 0], np.float32) + first.valleys * np.array([-1, 1], np.float32)
     assert np.hypot(*(mirrored.valleys - expected).T).max() < 0.06 * first.span_px
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "palm", "looked_at"),
+    [
+        (0.13, 0.62, 0.93, [False]),  # the other hand would have to be surer than sure
+        (0.30, 0.50, 0.70, [False]),  # 0.35 cannot be beaten by 0.30
+        (0.40, 0.50, 0.70, [False, True]),
+        (0.50, 0.40, 0.70, [True, False]),
+        (0.40, 0.50, 0.96, [False]),
+    ],
+)
+def test_the_other_hand_is_looked_at_only_where_it_could_win(
+    finder: HandFinder, monkeypatch: pytest.MonkeyPatch, left: float, right: float, palm: float, looked_at: list[bool]
+) -> None:
+    looks: list[bool] = []
+    points = np.array([[50.0, 40.0], [40.0, 38.0], [30.0, 40.0], [40.0, 90.0]])
+
+    def settled(image: object, start: object, mirrored: bool, least: float) -> _Close:
+        looks.append(mirrored)
+        return _Close(points, palm, np.ones(3), 0.0, 0.0, 0.0, mirrored)
+
+    monkeypatch.setattr(finder, "_settle", settled)
+    best = finder._first_close(np.zeros((100, 100), np.uint8), points, left, right)
+    assert looks == looked_at
+    assert best is not None
+    assert best.mirrored is looked_at[0]
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
