@@ -24,6 +24,10 @@ ALIGN_UNITS = (0.03, 0.03, 0.06, 0.04)
 
 ALIGN_ANCHOR = 0.15
 
+ALIGN_HELD_BACK = 2.5
+"""Units (over all four parts) at which half of a guess is undone: a small error costs an encoder less than a wrong guess, a large one more.
+Chosen on simulated palms, placed as a finder does and as pegs do (models/palm.md)."""
+
 ALIGN_HOME = 0.05
 """Pull of each landmark to its home, so that they stay apart; in the loss beside their errors."""
 
@@ -113,6 +117,11 @@ class Aligner(nn.Module):  # type: ignore[misc]
         heard = total / (total + torch.exp(self.ridge[1])) * torch.exp(-scale)
         error = torch.cat([heard * (hx0 - a * x0 + b * y0), heard * (hy0 - b * x0 - a * y0), turn, scale], dim=1)
         return self.limit * torch.tanh(error / self.limit)
+
+    def held_back(self, guessed: Tensor) -> Tensor:
+        """What of guesses [N, 4] is to be undone: little of small ones, nearly all of large ones. Same shape."""
+        square = (guessed / guessed.new_tensor(ALIGN_UNITS)).square().sum(1, keepdim=True)
+        return guessed * square / (square + ALIGN_HELD_BACK**2)
 
     def undo(self, level: Tensor, error: Tensor) -> Tensor:
         """The picture as it would be without that error, same shape; beyond its edge the edge goes on."""

@@ -119,10 +119,11 @@ class PalmNetwork(nn.Module):  # type: ignore[misc]
         self.head = nn.Linear(48 * 8 * 8, NETWORK_DIMENSION, bias=False)
         self.head_norm = nn.BatchNorm1d(NETWORK_DIMENSION)
 
-    def put_right(self, palm: Tensor) -> Tensor:
-        """The palm's normalised contrast, float32 [N, 1, 128, 128], where the aligner would have it."""
+    def put_right(self, palm: Tensor, trusting: bool = False) -> Tensor:
+        """The palm's normalised contrast, float32 [N, 1, 128, 128], where the aligner would have it; `trusting`: without holding back."""
         level = self.contrast(palm)
-        return self.aligner.undo(level, self.aligner(level))
+        guessed = self.aligner(level)
+        return self.aligner.undo(level, guessed if trusting else self.aligner.held_back(guessed))
 
     def embed(self, lines: Tensor, broad: Tensor) -> Tensor:
         """The learned part: [N, 256], not yet normalised."""

@@ -43,6 +43,9 @@ class Recipe:
     align_careless: float = 0.6  # of the aligner's views are misplaced by much
     align_every_turned: int = 4  # of the classes that do not lie upright the aligner sees one in so many
     steps: int = 9_000
+    trusting_steps: int = (
+        4_600  # up to here the encoder sees all undone that the aligner guesses; from here on what it will see in use
+    )
     learning_rate: float = 2e-3
     careless: float = 0.25  # of the encoder's
     warm_up: float = 0.04  # learning rate rises over this share of the steps

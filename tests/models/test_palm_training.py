@@ -15,13 +15,13 @@ from terminal.palm.encoder import Encoder
 
 torch = pytest.importorskip("torch", reason='training needs the extra "training": pip install -e .[training]')
 
-from models.palm_aligner import ALIGN_LANDMARKS, Aligner, Landmarks, alignment_loss, landmark_loss  # noqa: E402 after the question whether torch is there
+from models.palm_aligner import ALIGN_LANDMARKS, ALIGN_UNITS, Aligner, Landmarks, alignment_loss, landmark_loss  # noqa: E402 after the question whether torch is there
 from models.palm_export import network_of, write  # noqa: E402
 from models.palm_network import CosineMargin, LocalContrast, PalmNetwork  # noqa: E402
 from models.palm_stage import Recipe, Stage  # noqa: E402
 from models.palm_train import AlignerStage, EncoderStage, aligner_batches, encoder_batches, train  # noqa: E402
 
-RECIPE = Recipe(people=6, classes=8, batch=8, align_steps=2, steps=3)
+RECIPE = Recipe(people=6, classes=8, batch=8, align_steps=2, trusting_steps=1, steps=3)
 CPU = torch.device("cpu")
 AXIS = (np.arange(128) + 0.5) / 128 - 0.5
 
@@ -161,6 +161,14 @@ def test_landmarks_that_moved_with_the_palm_say_how() -> None:
     both = Landmarks(torch.stack([seen_x, x]), torch.stack([seen_y, y]), doubt.expand(2, -1))
     right, wrong = (float(landmark_loss(both, home, e)) for e in (torch.cat([error, torch.zeros(1, 4)]), torch.zeros(2, 4)))
     assert right < wrong
+
+
+def test_small_guesses_are_held_back_and_large_ones_are_not() -> None:
+    units = torch.tensor(ALIGN_UNITS)
+    kept = [float(Aligner().held_back(times * units[None, :])[0, 0] / (times * units[0])) for times in (0.2, 1.25, 5.0)]
+    assert kept[0] < 0.05
+    assert kept[1] == pytest.approx(0.5, abs=0.01)
+    assert kept[2] > 0.9
 
 
 @pytest.mark.slow
