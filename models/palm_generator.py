@@ -39,25 +39,19 @@ class Regime(enum.Enum):
 
 POLARISATIONS = (Regime.SURFACE, Regime.VEINS)
 _SURFACE_SHARE, _VEINS_SHARE = 0.40, 0.22
-CARELESS_SHARE = 0.25
-_USES = 4
-_TURN_SHARES = (0.4, 0.2, 0.4)
 _GLINT_SHARE = 0.2
 """Of the near-infrared views: fine lines are bright."""
 
 
 @dataclass(frozen=True, slots=True)
 class Palm:
-    """One class: indices into the crowd for its surface and its veins, light, crop (1.0 = the canonical square), mirrored or not, and how
-    many quarter turns it lies from upright: archives of palms have their own conventions, and a palm that lies otherwise is another palm.
-    """
+    """One class: indices into the crowd for its surface and its veins, light, crop (1.0 = the canonical square), and mirrored or not."""
 
     surface: int
     veins: int
     regime: Regime
     crop: float = 1.0
     mirrored: bool = False
-    turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +68,12 @@ class Pose:
 
 
 def classes(seed: int, people: int, count: int) -> list[Palm]:
-    """`count` palms out of a crowd of `people`, reproducible from `seed`. Each map serves four classes: itself and mirrored, each upright
-    and in one other of the four ways up; twins share one more.
+    """`count` palms out of a crowd of `people`, reproducible from `seed`. Each map (each also mirrored) serves one class, but for twins'.
 
-    Raises ValueError when the crowd is too small: a class needs about 0.2 people.
+    Raises ValueError when the crowd is too small: a class needs about 0.4 people.
     """
     rng = np.random.default_rng([seed, 77])
-    surfaces, veins = ((int(part) for part in rng.permutation(_USES * people)) for _ in range(2))
+    surfaces, veins = ((int(half) for half in rng.permutation(2 * people)) for _ in range(2))
     palms: list[Palm] = []
     try:
         for _ in range(count):
@@ -91,9 +84,8 @@ def classes(seed: int, people: int, count: int) -> list[Palm]:
             crop = 1.0 if rng.random() < 0.5 else round(float(rng.uniform(0.72, 1.2)), 3)
             surface = next(surfaces) if regime is not Regime.VEINS else 0
             vein = next(veins) if regime is not Regime.SURFACE else 0
-            use = (vein if regime is Regime.VEINS else surface) % _USES
-            turns = 0 if use < 2 else int(rng.choice((1, 2, 3), p=_TURN_SHARES))
-            palm = Palm(surface // _USES, vein // _USES, regime, crop, bool(use % 2), turns)
+            mirrored = bool((vein if regime is Regime.VEINS else surface) % 2)
+            palm = Palm(surface // 2, vein // 2, regime, crop, mirrored)
             if palms and regime is Regime.MIXED is palms[-1].regime and rng.random() < _TWIN_SHARE:
                 elder = palms[-1]
                 creases = rng.random() < 0.5
@@ -103,21 +95,16 @@ def classes(seed: int, people: int, count: int) -> list[Palm]:
                     regime,
                     elder.crop,
                     elder.mirrored,
-                    elder.turns,
                 )
             palms.append(palm)
     except StopIteration:
-        raise ValueError(f"{people} people are too few for {count} classes: about {0.2 * count + 2:.0f} are needed") from None
+        raise ValueError(f"{people} people are too few for {count} classes: about {0.4 * count + 2:.0f} are needed") from None
     return palms
 
 
-def pose(rng: np.random.Generator, palm: Palm, spread: float = 1.0, careless_share: float = CARELESS_SHARE) -> Pose:
-    """Draw one view's geometry: the hand finder's error, tilt, cupping, and the stretch of the skin. `spread` scales all of it.
-
-    `careless_share` of the views are misplaced by much.
-    """
-    crop = palm.crop
-    careless = rng.random() < careless_share
+def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, spread: float = 1.0) -> Pose:
+    """Draw one view's geometry: the hand finder's error, tilt, cupping, and the stretch of the skin. `spread` scales all of it."""
+    careless = rng.random() < 0.25
     shift = rng.uniform(-0.12, 0.12, 2) if careless else rng.normal(0.0, 0.028, 2)
     turn = np.radians(rng.uniform(-11, 11) if careless else rng.normal(0.0, 3.0)) * spread
     size = crop * np.exp(spread * (rng.uniform(-0.12, 0.12) if careless else rng.normal(0.0, 0.035)))
@@ -134,12 +121,9 @@ def pose(rng: np.random.Generator, palm: Palm, spread: float = 1.0, careless_sha
         v = v + _smooth(rng, cells, strength)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     x = (c * u - s * v + np.float32(shift[0] * spread)) * np.float32(ROI_SIDE_SPANS * size)
-    y = (s * u + c * v + np.float32(shift[1] * spread)) * np.float32(ROI_SIDE_SPANS * size)
-    for _ in range(palm.turns):
-        x, y = y, -x
-    if palm.mirrored:
+    y = (s * u + c * v + np.float32(shift[1] * spread)) * np.float32(ROI_SIDE_SPANS * size) + np.float32(_CENTRE_Y_SPANS)
+    if mirrored:
         x = -x
-    y = y + np.float32(_CENTRE_Y_SPANS)
     scale = np.float32(PEOPLE_PX_PER_SPAN)
     scaled = [
         ((at - np.float32(first)) * scale - np.float32(0.5)).astype(np.float32)
@@ -214,21 +198,13 @@ class Studio:
     crowd: uint8 [people, 2, P, P] of `palm_people`; palms: what to photograph; weather: how rough the world is.
     """
 
-    def __init__(
-        self,
-        crowd: Maps,
-        palms: list[Palm],
-        seed: int,
-        weather: Weather | None = None,
-        spread: float = 1.0,
-        careless: float = CARELESS_SHARE,
-    ) -> None:
+    def __init__(self, crowd: Maps, palms: list[Palm], seed: int, weather: Weather | None = None, spread: float = 1.0) -> None:
         assert crowd.shape[1:] == (2, PEOPLE_SIDE_PX, PEOPLE_SIDE_PX)
         self.palms = palms
         self._crowd = crowd
         self._seed = seed
         self._weather = weather or Weather()
-        self._spread, self._careless = spread, careless
+        self._spread = spread
 
     def view(self, number: int, index: int) -> Picture:
         """Uint8 [128, 128]: view `number` of palm `index`."""
@@ -238,7 +214,7 @@ class Studio:
         """The same picture, and how it is misplaced (`Pose.error`)."""
         rng = np.random.default_rng([self._seed, index, number])
         palm = self.palms[index]
-        where = pose(rng, palm, self._spread, self._careless)
+        where = pose(rng, palm.crop, palm.mirrored, self._spread)
         surface = look(rng, self._crowd[palm.surface, 0], where)
         veins = None if palm.regime is Regime.SURFACE else look(rng, self._crowd[palm.veins, 1], where)
         return shine(rng, surface, veins, palm.regime, self._weather), where.error
@@ -254,7 +230,7 @@ class Studio:
         for frame in range(frames):
             rng = np.random.default_rng([self._seed, index, number, 3])
             flicker = np.random.default_rng([self._seed, index, number, 3, frame])
-            where = _tremble(flicker, pose(rng, palm, self._spread))
+            where = _tremble(flicker, pose(rng, palm.crop, palm.mirrored, self._spread))
             surface, veins = (look(rng, self._crowd[at, part], where) for part, at in enumerate((palm.surface, palm.veins)))
             taken.append([shine(rng, surface, veins, regime, self._weather, flicker) for regime in regimes])
         return np.array(taken, np.uint8).swapaxes(0, 1)
