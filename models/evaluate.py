@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.palm_generator import POLARISATIONS, Palm, Regime, Studio
+from models.palm_generator import CARELESS_SHARE, POLARISATIONS, Palm, Regime, Studio
 from models.palm_people import PEOPLE_SEED_HELD_OUT, person
 from models.palm_weather import CALM
 from models.scores import SCORES_FARS, Rates, Scores, det, error_versus_reject, rates, threshold
@@ -106,10 +106,18 @@ class Presented:
     quality: Scores
 
 
-def present(encoder: Encoder, palms: int, first_seed: int, frames: int = EVALUATE_FRAMES, one_light: bool = True) -> Presented:
+def present(
+    encoder: Encoder,
+    palms: int,
+    first_seed: int,
+    frames: int = EVALUATE_FRAMES,
+    one_light: bool = True,
+    careless: float = CARELESS_SHARE,
+) -> Presented:
     """Enrol (presentation 0) and probe (presentation 1) `palms` palms that were never trained on; a person gives two, the second mirrored.
 
     one_light: also without polarisers (else `mixed` is empty, which saves a third of the time).
+    careless: this share of the presentations is misplaced by much.
 
     Raises ValueError when `palms` is out of range.
     """
@@ -122,7 +130,7 @@ def present(encoder: Encoder, palms: int, first_seed: int, frames: int = EVALUAT
     for number in track(range(palms), description="simulating palms", transient=True):
         if number % 2 == 0:
             maps = person(first_seed + number // 2)[None]
-        studio = Studio(maps, [Palm(0, 0, Regime.MIXED, 1.0, bool(number % 2))], first_seed + number, CALM)
+        studio = Studio(maps, [Palm(0, 0, Regime.MIXED, 1.0, bool(number % 2))], first_seed + number, CALM, careless=careless)
         for key in found:
             found[key].append(np.empty((2, frames, encoder.dimension), np.float32))
         for presentation in range(2):
@@ -220,12 +228,18 @@ def main(
     out: Annotated[Path | None, typer.Option(help="where plots and figures.json go")] = None,
     palms: Annotated[int, typer.Option(min=2, max=EVALUATE_PALMS_MAX, help="simulated; 1750 give 3e6 impostor comparisons")] = 200,
     one_light: Annotated[bool, typer.Option(help="simulate also a reader without polarisers")] = True,
+    careless: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="share of simulated presentations whose square is off by up to 12 %; hand.onnx's own: 0.02"
+        ),
+    ] = CARELESS_SHARE,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
     """Measure, print, plot."""
     encoder = Encoder(onnx, threads)
     if folder is None:
-        experiments = simulated_pairs(present(encoder, palms, PEOPLE_SEED_HELD_OUT, one_light=one_light))
+        experiments = simulated_pairs(present(encoder, palms, PEOPLE_SEED_HELD_OUT, one_light=one_light, careless=careless))
     else:
         sets = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
         if not sets:

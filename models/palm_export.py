@@ -1,4 +1,4 @@
-"""Write palm.onnx and palm.int8.onnx from a checkpoint: `python -m models.palm_export --version palm-0.1.0`."""
+"""Write palm.onnx and palm.int8.onnx from a checkpoint: `python -m models.palm_export --version palm-0.3.0`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.palm_generator import Palm, Regime, Studio
-from models.palm_network import NETWORK_SIDE_PX, PalmNetwork
+from models.palm_layers import NETWORK_SIDE_PX
+from models.palm_network import PalmNetwork
 from models.palm_people import crowd
 from models.palm_train import TRAIN_RUN
 
@@ -123,12 +124,12 @@ _STEM_CONVOLUTIONS = 3
 
 def main(
     version: Annotated[str, typer.Option(help="goes into the metadata and on the wire with every signature")],
-    checkpoint: Annotated[Path, typer.Option()] = TRAIN_RUN / "checkpoint.pt",
+    checkpoint: Annotated[Path, typer.Option()] = TRAIN_RUN / "encoder.pt",
     folder: Annotated[Path, typer.Option(help="where palm.onnx and palm.int8.onnx are written")] = EXPORT_FOLDER,
 ) -> None:
     """Export float and int8, and print their hashes."""
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    made_by = f"models.palm_train, step {kept['step']} of {kept['recipe']['steps']}, seed {kept['recipe']['seed']}"
+    made_by = f"models.palm_train, encoder step {kept['step']} of {kept['recipe']['steps']}, seed {kept['recipe']['seed']}"
     write(network_of(checkpoint), folder / "palm.onnx", version, made_by)
     quantise(folder / "palm.onnx", folder / "palm.int8.onnx", version + "-int8", made_by)
     for name in ("palm.onnx", "palm.int8.onnx"):

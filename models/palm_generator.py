@@ -8,7 +8,7 @@ Everything follows from (seed, class, view number), on every machine.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -39,27 +39,45 @@ class Regime(enum.Enum):
 
 POLARISATIONS = (Regime.SURFACE, Regime.VEINS)
 _SURFACE_SHARE, _VEINS_SHARE = 0.40, 0.22
-_GLINT_SHARE = 0.2
+CARELESS_SHARE = 0.25
+"""Of all views, misplaced by much (up to 12 % of a side): twelve times as often as hand.onnx does it (models/hand.md)."""
+
+_USES = 3
+_TURN_SHARES = (0.4, 0.2, 0.4)
+_PEGGED_SHARE, _PEGGED_SPREAD = 0.2, 0.3
+_OWN_SQUARE_SHARE = 0.5
+_CROPS, _OFFSET_ACROSS, _OFFSETS_ALONG = (0.75, 1.2), 0.08, (-0.1, 0.22)
+"""Conventions other than the canonical square: its scale, and its place in sides (along: positive towards the wrist)."""
+
+_GLINT_SHARE = 0.35
 """Of the near-infrared views: fine lines are bright."""
 
 
 @dataclass(frozen=True, slots=True)
 class Palm:
-    """One class: indices into the crowd for its surface and its veins, light, crop (1.0 = the canonical square), and mirrored or not."""
+    """One class: indices into the crowd for its surface and its veins, light, mirrored or not, and the archive that it lies in.
+
+    Archives have their own conventions: which square of the palm is taken (`crop` 1.0 at `offset` 0 is the canonical one; offset in sides,
+    across and along), which way up it lies (`turns` by a quarter), and how far hands move (`spread`: 1.0 in the air, less on pegs).
+    """
 
     surface: int
     veins: int
     regime: Regime
     crop: float = 1.0
     mirrored: bool = False
+    turns: int = 0
+    offset: tuple[float, float] = (0.0, 0.0)
+    spread: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
     """One view's geometry: where each pixel of the picture lies in the crowd's maps. Float32 [128, 128] each, pixels of the map.
 
-    `error` is how the hand finder erred: a pixel at p (sides of the picture, from its middle) shows what lies at
-    exp(error[3]) * (R(error[2]) p + error[:2]) of the canonical palm; shift in sides, turn in radians, natural log of the scale.
+    `error` is how the picture lies beside the canonical palm, by convention and by the hand finder's error together: a pixel at p (sides of
+    the picture, from its middle) shows what lies at exp(error[3]) * (R(error[2]) p + error[:2]) of the canonical palm; shift in sides, turn
+    in radians, natural log of the scale. Of a palm that lies turned, in its own turned frame.
     """
 
     x: Floats
@@ -67,13 +85,23 @@ class Pose:
     error: tuple[float, float, float, float]
 
 
-def classes(seed: int, people: int, count: int) -> list[Palm]:
-    """`count` palms out of a crowd of `people`, reproducible from `seed`. Each map (each also mirrored) serves one class, but for twins'.
+def _archive(rng: np.random.Generator) -> tuple[float, tuple[float, float], float]:
+    """Crop, offset and spread of an archive: half of them take the canonical square."""
+    crop, offset = 1.0, (0.0, 0.0)
+    if rng.random() < _OWN_SQUARE_SHARE:
+        crop = round(float(rng.uniform(*_CROPS)), 3)
+        offset = (round(float(rng.uniform(-_OFFSET_ACROSS, _OFFSET_ACROSS)), 3), round(float(rng.uniform(*_OFFSETS_ALONG)), 3))
+    return crop, offset, _PEGGED_SPREAD if rng.random() < _PEGGED_SHARE else 1.0
 
-    Raises ValueError when the crowd is too small: a class needs about 0.4 people.
+
+def classes(seed: int, people: int, count: int) -> list[Palm]:
+    """`count` palms out of a crowd of `people`, reproducible from `seed`. Each map serves three classes: itself and mirrored, both upright,
+    and once turned by one to three quarters, so that a third of the palms lie turned; twins share one more.
+
+    Raises ValueError when the crowd is too small: a class needs about 0.27 people.
     """
     rng = np.random.default_rng([seed, 77])
-    surfaces, veins = ((int(half) for half in rng.permutation(2 * people)) for _ in range(2))
+    surfaces, veins = ((int(part) for part in rng.permutation(_USES * people)) for _ in range(2))
     palms: list[Palm] = []
     try:
         for _ in range(count):
@@ -81,33 +109,33 @@ def classes(seed: int, people: int, count: int) -> list[Palm]:
             regime = (
                 Regime.SURFACE if draw < _SURFACE_SHARE else Regime.VEINS if draw < _SURFACE_SHARE + _VEINS_SHARE else Regime.MIXED
             )
-            crop = 1.0 if rng.random() < 0.5 else round(float(rng.uniform(0.72, 1.2)), 3)
+            crop, offset, spread = _archive(rng)
             surface = next(surfaces) if regime is not Regime.VEINS else 0
             vein = next(veins) if regime is not Regime.SURFACE else 0
-            mirrored = bool((vein if regime is Regime.VEINS else surface) % 2)
-            palm = Palm(surface // 2, vein // 2, regime, crop, mirrored)
+            use = (vein if regime is Regime.VEINS else surface) % _USES
+            turns = 0 if use < 2 else int(rng.choice((1, 2, 3), p=_TURN_SHARES))
+            mirrored = bool(use) if use < 2 else bool(rng.random() < 0.5)
+            palm = Palm(surface // _USES, vein // _USES, regime, crop, mirrored, turns, offset, spread)
             if palms and regime is Regime.MIXED is palms[-1].regime and rng.random() < _TWIN_SHARE:
                 elder = palms[-1]
-                creases = rng.random() < 0.5
-                palm = Palm(
-                    elder.surface if creases else palm.surface,
-                    palm.veins if creases else elder.veins,
-                    regime,
-                    elder.crop,
-                    elder.mirrored,
-                )
+                twin = replace(elder, veins=palm.veins) if rng.random() < 0.5 else replace(elder, surface=palm.surface)
+                palm = twin if twin != elder else palm
             palms.append(palm)
     except StopIteration:
-        raise ValueError(f"{people} people are too few for {count} classes: about {0.4 * count + 2:.0f} are needed") from None
+        raise ValueError(f"{people} people are too few for {count} classes: about {0.27 * count + 2:.0f} are needed") from None
     return palms
 
 
-def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, spread: float = 1.0) -> Pose:
-    """Draw one view's geometry: the hand finder's error, tilt, cupping, and the stretch of the skin. `spread` scales all of it."""
-    careless = rng.random() < 0.25
+def pose(rng: np.random.Generator, palm: Palm, spread: float = 1.0, careless_share: float = CARELESS_SHARE) -> Pose:
+    """Draw one view's geometry: the hand finder's error, tilt, cupping, and the stretch of the skin. `spread` scales all of it.
+
+    `careless_share` of the views are misplaced by much.
+    """
+    spread = spread * palm.spread
+    careless = rng.random() < careless_share
     shift = rng.uniform(-0.12, 0.12, 2) if careless else rng.normal(0.0, 0.028, 2)
     turn = np.radians(rng.uniform(-11, 11) if careless else rng.normal(0.0, 3.0)) * spread
-    size = crop * np.exp(spread * (rng.uniform(-0.12, 0.12) if careless else rng.normal(0.0, 0.035)))
+    size = palm.crop * np.exp(spread * (rng.uniform(-0.12, 0.12) if careless else rng.normal(0.0, 0.035)))
     yaw, pitch = np.radians(rng.normal(0.0, 11.0, 2).clip(-30, 30)) * spread
     depth = 1.0 + _U * np.float32(0.35 * np.sin(yaw)) + _V * np.float32(0.35 * np.sin(pitch))
     bend, fold = rng.normal(0.0, 0.06, 2) * spread
@@ -120,17 +148,20 @@ def pose(rng: np.random.Generator, crop: float = 1.0, mirrored: bool = False, sp
         u = u + _smooth(rng, cells, strength)
         v = v + _smooth(rng, cells, strength)
     c, s = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    x = (c * u - s * v + np.float32(shift[0] * spread)) * np.float32(ROI_SIDE_SPANS * size)
-    y = (s * u + c * v + np.float32(shift[1] * spread)) * np.float32(ROI_SIDE_SPANS * size) + np.float32(_CENTRE_Y_SPANS)
-    if mirrored:
+    across, along = (float(strayed * spread + apart / size) for strayed, apart in zip(shift, palm.offset, strict=True))
+    x = (c * u - s * v + np.float32(across)) * np.float32(ROI_SIDE_SPANS * size)
+    y = (s * u + c * v + np.float32(along)) * np.float32(ROI_SIDE_SPANS * size)
+    for _ in range(palm.turns):
+        x, y = y, -x
+    if palm.mirrored:
         x = -x
+    y = y + np.float32(_CENTRE_Y_SPANS)
     scale = np.float32(PEOPLE_PX_PER_SPAN)
     scaled = [
         ((at - np.float32(first)) * scale - np.float32(0.5)).astype(np.float32)
         for at, first in ((x, PEOPLE_LEFT_SPANS), (y, PEOPLE_TOP_SPANS))
     ]
-    across, along, angle, scale_log = shift[0] * spread, shift[1] * spread, turn, np.log(size / crop)
-    return Pose(scaled[0], scaled[1], (float(across), float(along), float(angle), float(scale_log)))
+    return Pose(scaled[0], scaled[1], (across, along, float(turn), float(np.log(size))))
 
 
 def _tremble(rng: np.random.Generator, where: Pose) -> Pose:
@@ -198,13 +229,21 @@ class Studio:
     crowd: uint8 [people, 2, P, P] of `palm_people`; palms: what to photograph; weather: how rough the world is.
     """
 
-    def __init__(self, crowd: Maps, palms: list[Palm], seed: int, weather: Weather | None = None, spread: float = 1.0) -> None:
+    def __init__(
+        self,
+        crowd: Maps,
+        palms: list[Palm],
+        seed: int,
+        weather: Weather | None = None,
+        spread: float = 1.0,
+        careless: float = CARELESS_SHARE,
+    ) -> None:
         assert crowd.shape[1:] == (2, PEOPLE_SIDE_PX, PEOPLE_SIDE_PX)
         self.palms = palms
         self._crowd = crowd
         self._seed = seed
         self._weather = weather or Weather()
-        self._spread = spread
+        self._spread, self._careless = spread, careless
 
     def view(self, number: int, index: int) -> Picture:
         """Uint8 [128, 128]: view `number` of palm `index`."""
@@ -214,7 +253,7 @@ class Studio:
         """The same picture, and how it is misplaced (`Pose.error`)."""
         rng = np.random.default_rng([self._seed, index, number])
         palm = self.palms[index]
-        where = pose(rng, palm.crop, palm.mirrored, self._spread)
+        where = pose(rng, palm, self._spread, self._careless)
         surface = look(rng, self._crowd[palm.surface, 0], where)
         veins = None if palm.regime is Regime.SURFACE else look(rng, self._crowd[palm.veins, 1], where)
         return shine(rng, surface, veins, palm.regime, self._weather), where.error
@@ -230,7 +269,7 @@ class Studio:
         for frame in range(frames):
             rng = np.random.default_rng([self._seed, index, number, 3])
             flicker = np.random.default_rng([self._seed, index, number, 3, frame])
-            where = _tremble(flicker, pose(rng, palm.crop, palm.mirrored, self._spread))
+            where = _tremble(flicker, pose(rng, palm, self._spread, self._careless))
             surface, veins = (look(rng, self._crowd[at, part], where) for part, at in enumerate((palm.surface, palm.veins)))
             taken.append([shine(rng, surface, veins, regime, self._weather, flicker) for regime in regimes])
         return np.array(taken, np.uint8).swapaxes(0, 1)

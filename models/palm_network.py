@@ -13,20 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.palm_aligner import Aligner
+from models.palm_layers import NETWORK_SIDE_PX, Residual, down
+
 NETWORK_DIMENSION = 256
-NETWORK_SIDE_PX = 128
 NETWORK_ORIENTATIONS = 8
-
-ALIGN_LIMITS = (0.16, 0.16, 0.25, 0.16)
-"""Most that is undone: shift in sides of the picture, turn in radians, log of the scale."""
-
-ALIGN_UNITS = (0.03, 0.03, 0.06, 0.04)
-"""An error of this size counts one."""
-
-ALIGN_ANCHOR = 0.15
-
-ALIGN_UNDONE = 0.75
-"""Of a guess, this share is undone when palms are compared: on pictures unlike those it learned from it guesses worse (models/palm.md)."""
 
 _CONTRAST_SIGMA_PX = 7.0
 _CONTRAST_TAPS = 15
@@ -81,77 +72,6 @@ def line_filters(size: int, wavelength: float, elongation: float) -> Tensor:
     return torch.stack(filters).unsqueeze(1)
 
 
-class Residual(nn.Module):  # type: ignore[misc]
-    """Two 3x3 convolutions around a short cut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first, self.first_norm = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        self.second, self.second_norm = nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.second_norm.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape in and out."""
-        y = F.relu(self.first_norm(self.first(x)))
-        return F.relu(x + self.second_norm(self.second(y)))
-
-
-def _down(inside: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
-
-
-class Aligner(nn.Module):  # type: ignore[misc]
-    """Guesses how the canonical palm was misplaced, and undoes it.
-
-    It learns from pairs of views of one palm: the *difference* of its two guesses is to be the difference of the two errors. So it need not
-    know where the square lies in truth, which no picture tells, only put it in the same place each time.
-    """
-
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            _down(width, 2 * width),
-            _down(2 * width, 3 * width),
-            Residual(3 * width),
-            nn.Conv2d(3 * width, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(width * 8 * 8, 4)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        # The head sums a thousand features: without this its first steps would throw every guess to the limit for good.
-        self.register_buffer("unit", 0.25 * torch.tensor(ALIGN_UNITS))
-        self.register_buffer("limit", torch.tensor(ALIGN_LIMITS))
-        axis = (torch.arange(NETWORK_SIDE_PX, dtype=torch.float32) + 0.5) / NETWORK_SIDE_PX - 0.5
-        v, u = torch.meshgrid(axis, axis, indexing="ij")
-        self.register_buffer("u", u[None].contiguous())
-        self.register_buffer("v", v[None].contiguous())
-
-    def forward(self, level: Tensor) -> Tensor:
-        """Float32 [N, 1, 128, 128] of normalised contrast to the guessed error [N, 4] (as `palm_generator.Pose.error`), bounded."""
-        guessed = self.unit * self.head(self.layers(F.avg_pool2d(level, 2)).flatten(1)).float()
-        return self.limit * torch.tanh(guessed / self.limit)
-
-    def undo(self, level: Tensor, error: Tensor) -> Tensor:
-        """The picture as it would be without that error, same shape; beyond its edge the edge goes on."""
-        across, along, turn, scale = (error[:, k].view(-1, 1, 1) for k in range(4))
-        shrink, c, s = torch.exp(-scale), torch.cos(turn), torch.sin(turn)
-        x, y = self.u * shrink - across, self.v * shrink - along
-        grid = 2.0 * torch.stack([c * x + s * y, c * y - s * x], dim=-1)
-        return F.grid_sample(level, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def alignment_loss(guessed: Tensor, error: Tensor) -> Tensor:
-    """Of guesses [N, 4] for views 2k and 2k + 1 of a palm: mostly by their difference, a little by where they are. Scalar."""
-    unit = guessed.new_tensor(ALIGN_UNITS)
-    apart = (guessed[0::2] - guessed[1::2] - error[0::2] + error[1::2]) / unit
-    return F.smooth_l1_loss(apart, torch.zeros_like(apart)) + ALIGN_ANCHOR * F.smooth_l1_loss(guessed / unit, error / unit)
-
-
 class OrientedStem(nn.Module):  # type: ignore[misc]
     """Dark lines at four widths; within each, orientations compete by softmax, so that what counts is which way a line runs."""
 
@@ -183,14 +103,14 @@ class PalmNetwork(nn.Module):  # type: ignore[misc]
         self.contrast = LocalContrast()
         self.aligner = Aligner()
         self.stem = OrientedStem()
-        self.enter = _down(3 * NETWORK_ORIENTATIONS, 32)
+        self.enter = down(3 * NETWORK_ORIENTATIONS, 32)
         self.trunk = nn.Sequential(
             nn.Conv2d(32 + NETWORK_ORIENTATIONS, 32, 1, bias=False),
             nn.BatchNorm2d(32),
             nn.ReLU(),
-            _down(32, 64),
+            down(32, 64),
             Residual(64),
-            _down(64, 96),
+            down(64, 96),
             Residual(96),
             nn.Conv2d(96, 48, 1, bias=False),
             nn.BatchNorm2d(48),
@@ -199,11 +119,10 @@ class PalmNetwork(nn.Module):  # type: ignore[misc]
         self.head = nn.Linear(48 * 8 * 8, NETWORK_DIMENSION, bias=False)
         self.head_norm = nn.BatchNorm1d(NETWORK_DIMENSION)
 
-    def features(self, palm: Tensor) -> tuple[Tensor, Tensor]:
-        """What the signature is made of: [N, 24, 64, 64] and [N, 8, 32, 32] of the palm put right."""
+    def put_right(self, palm: Tensor) -> Tensor:
+        """The palm's normalised contrast, float32 [N, 1, 128, 128], where the aligner would have it."""
         level = self.contrast(palm)
-        found: tuple[Tensor, Tensor] = self.stem(self.aligner.undo(level, ALIGN_UNDONE * self.aligner(level)))
-        return found
+        return self.aligner.undo(level, self.aligner.held_back(self.aligner(level)))
 
     def embed(self, lines: Tensor, broad: Tensor) -> Tensor:
         """The learned part: [N, 256], not yet normalised."""
@@ -213,7 +132,7 @@ class PalmNetwork(nn.Module):  # type: ignore[misc]
 
     def forward(self, palm: Tensor) -> Tensor:
         """Float32 [N, 1, 128, 128] in 0..1 to float32 [N, 256] with L2 norm 1."""
-        return F.normalize(self.embed(*self.features(palm)).float(), dim=1, eps=1e-6)
+        return F.normalize(self.embed(*self.stem(self.put_right(palm))).float(), dim=1, eps=1e-6)
 
 
 class CosineMargin(nn.Module):  # type: ignore[misc]

@@ -1,235 +1,141 @@
 """Train the encoder on people who never existed: `python -m models.palm_train`.
 
-Resumes by itself from the last checkpoint in the run's folder; batch k is the same whenever it is drawn. Curves go to curves.csv.
+Two stages: first the aligner, on views that are misplaced by much; then, with it in place, the rest. Resumes by itself from the last
+checkpoint in the run's folder; batch k is the same whenever it is drawn. Curves go to aligner.csv and encoder.csv.
 One process trains, one takes the pictures.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-import os
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import cv2
-import numpy as np
 import torch
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 
-from models.palm_generator import Studio, classes
-from models.palm_network import CosineMargin, PalmNetwork, alignment_loss
+from models.palm_aligner import ALIGN_UNITS, Aligner, alignment_loss, landmark_loss
+from models.palm_network import CosineMargin, LocalContrast, PalmNetwork
 from models.palm_people import Maps, grown
+from models.palm_stage import Batch, Batches, Recipe, Stage, run
 
 TRAIN_RUN = Path(__file__).parent / "runs" / "palm"
-TRAIN_PREFETCH_BATCHES = 6
-TRAIN_CURVE_STEPS = 20
 TRAIN_STEPS_MAX = 10_000_000
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that decides the weights. Shares of steps are 0..1."""
-
-    people: int = 5_000
-    classes: int = 9_000
-    batch: int = 128
-    steps: int = 8_000
-    seed: int = 1
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    margin: float = 0.3
-    warm_up: float = 0.04  # learning rate rises over this share of the steps
-    margin_from: float = 0.02  # the margin grows between these shares
-    margin_to: float = 0.3
-    average: float = 0.999  # of the weights, exponentially; what is exported
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step: linear warm-up, then half a cosine."""
-        at = step / self.steps
-        if at < self.warm_up:
-            return self.learning_rate * (step + 1) / (self.warm_up * self.steps + 1)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (at - self.warm_up) / (1 - self.warm_up))))
-
-    def margin_at(self, step: int) -> float:
-        """Cosine margin of a step."""
-        at = (step / self.steps - self.margin_from) / (self.margin_to - self.margin_from)
-        return self.margin * min(1.0, max(0.0, at))
-
-
+_ALIGNER_STREAM, _ENCODER_STREAM = 1_000, 0
 _DEFAULT = Recipe()
 
 
-class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[misc]
-    """Batch k as (uint8 [B, 128, 128], int64 [B], float32 [B, 4]); the same k gives the same batch."""
+class AlignerStage(Stage):
+    """The aligner learns where palms lie, from pairs of views."""
 
-    def __init__(self, crowd: Maps | Path, recipe: Recipe) -> None:
-        self._crowd = crowd
-        self._recipe = recipe
-        self._studio: Studio | None = None
-
-    def __len__(self) -> int:
-        return self._recipe.steps
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        if self._studio is None:  # opened in the process that uses it: maps are shared by the page cache
-            cv2.setNumThreads(1)
-            crowd = np.load(self._crowd, mmap_mode="r") if isinstance(self._crowd, Path) else self._crowd
-            self._studio = Studio(crowd, classes(self._recipe.seed, self._recipe.people, self._recipe.classes), self._recipe.seed)
-        pictures, labels, errors = self._studio.batch(step, self._recipe.batch)
-        return torch.from_numpy(pictures), torch.from_numpy(labels), torch.from_numpy(errors)
-
-
-class Trainer:
-    """A network, its loss, its optimiser and its running average; whole in one checkpoint."""
+    name = "aligner"
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.device, self.step = recipe, device, 0
-        self.history = [(0, recipe.steps)]  # from which step on the schedule was one of how many steps
-        self.network = PalmNetwork().to(device, memory_format=torch.channels_last)
-        self.loss = CosineMargin(recipe.classes).to(device)
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": recipe.weight_decay, "factor": 1.0},
-            {"params": plain, "weight_decay": 0.0, "factor": 1.0},
-            {"params": [self.loss.prototypes], "weight_decay": 0.0, "factor": 2.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
-        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        super().__init__(recipe, recipe.align_steps, recipe.align_rate, Aligner(), None, device)
 
-    def advance(self, pictures: Tensor, labels: Tensor, errors: Tensor) -> tuple[float, float, float]:
-        """One step on uint8 [B, 128, 128], int64 [B], float32 [B, 4]; loss, share of right answers, and the aligner's loss."""
-        rate = self.recipe.rate(self.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
-        self.network.train()
-        palms = pictures.to(self.device).unsqueeze(1).float() / 255.0
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and what is left of a pair's difference, median in units, beside what there was."""
+        level, _, error = batch
+        assert isinstance(self.network, Aligner)
         with torch.autocast(self.device.type, torch.bfloat16):
-            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                level = self.network.contrast(palms)
-            guessed = self.network.aligner(level)
-            with torch.no_grad():  # the aligner learns from the errors alone: identity would teach it to hide what it cannot tell
-                with torch.autocast(self.device.type, enabled=False):
-                    level = self.network.aligner.undo(level, guessed.detach())
-                lines, broad = self.network.stem(level)
-            raw = self.network.embed(lines.to(memory_format=torch.channels_last), broad.to(memory_format=torch.channels_last))
-        signatures = F.normalize(raw.float(), dim=1)
-        loss, right = self.loss(signatures, labels.to(self.device), self.recipe.margin_at(self.step))
-        misplaced = alignment_loss(guessed, errors.to(self.device))
-        self.optimiser.zero_grad(set_to_none=True)
-        (loss + misplaced).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.step += 1
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.dtype.is_floating_point:
-                    self.average[name].lerp_(value, 1 - keep)
-                else:
-                    self.average[name].copy_(value)
-        return float(loss.detach()), float(right), float(misplaced.detach())
+            found = self.network.landmarks(level)
+        guessed = self.network.similarity(found)
+        apart = (error[0::2] - error[1::2]) / error.new_tensor(ALIGN_UNITS)
+        left = (apart - (guessed[0::2] - guessed[1::2]).detach() / error.new_tensor(ALIGN_UNITS)).abs().median()
+        loss = alignment_loss(guessed, error) + landmark_loss(found, self.network.home, error)
+        return loss, {"left": float(left), "of": float(apart.abs().median())}
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        part = path.with_suffix(".part")
-        torch.save(
-            {
-                "recipe": asdict(self.recipe),
-                "step": self.step,
-                "history": self.history,
-                "network": self.network.state_dict(),
-                "average": self.average,
-                "loss": self.loss.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            },
-            part,
-        )
-        os.replace(part, path)
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint. Only the number of steps may have changed: the schedule then is the new one from here on.
+class EncoderStage(Stage):
+    """The learned part behind the stem, with an aligner that stays as it is."""
 
-        Raises ValueError when the checkpoint was made with another recipe, or is beyond the recipe's end.
-        """
-        kept = torch.load(path, map_location=self.device, weights_only=True)
-        if {**kept["recipe"], "steps": 0} != {**asdict(self.recipe), "steps": 0} or kept["step"] > self.recipe.steps:
-            raise ValueError(f"{path} was made with another recipe: choose another --run folder or delete it")
-        self.history = [tuple(entry) for entry in kept["history"]] if "history" in kept else [(0, kept["recipe"]["steps"])]
-        if self.history[-1][1] != self.recipe.steps:
-            self.history.append((int(kept["step"]), self.recipe.steps))
-        self.step = int(kept["step"])
-        self.network.load_state_dict(kept["network"])
-        self.loss.load_state_dict(kept["loss"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.average = kept["average"]
+    name = "encoder"
+
+    def __init__(self, recipe: Recipe, aligner: dict[str, Tensor], device: torch.device) -> None:
+        torch.manual_seed(recipe.seed + 1)
+        network = PalmNetwork()
+        network.aligner.load_state_dict(aligner)
+        network.aligner.requires_grad_(False)
+        super().__init__(recipe, recipe.steps, recipe.learning_rate, network, CosineMargin(recipe.classes), device)
+
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss, and the share of views that were given to the right palm."""
+        level, labels, _ = batch
+        assert isinstance(self.network, PalmNetwork)
+        assert isinstance(self.loss, CosineMargin)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.no_grad():
+                lines, broad = (part.to(memory_format=torch.channels_last) for part in self.network.stem(level))
+            raw = self.network.embed(lines, broad)
+        margin = self.recipe.margin_at(self.step / self.steps)
+        loss, right = self.loss(F.normalize(raw.float(), dim=1), labels, margin)
+        return loss, {"right": float(right), "margin": margin}
+
+
+class Front(nn.Module):  # type: ignore[misc]
+    """What happens before the stem: normalisation, and putting right."""
+
+    def __init__(self, aligner: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network = PalmNetwork()
+        self.network.aligner.load_state_dict(aligner)
+
+    def forward(self, palm: Tensor) -> Tensor:
+        """Float32 [N, 1, 128, 128] in 0..1 to normalised contrast of the same shape."""
+        return self.network.put_right(palm)
+
+
+def aligner_batches(crowd: Maps | Path, recipe: Recipe) -> Batches:
+    """Views for the aligner: most of them upright, as a hand finder gives them; of the rest enough to learn that there it knows nothing."""
+    return Batches(crowd, recipe, _ALIGNER_STREAM, recipe.align_careless, LocalContrast(), recipe.align_every_turned)
+
+
+def encoder_batches(crowd: Maps | Path, recipe: Recipe, aligner: dict[str, Tensor]) -> Batches:
+    """Views for the encoder, put right by an aligner with these weights."""
+    return Batches(crowd, recipe, _ENCODER_STREAM, recipe.careless, Front(aligner))
 
 
 def train(
-    recipe: Recipe, run: Path, crowd: Maps | Path, until: int | None = None, every_s: float = 120.0, workers: int = 1
-) -> Trainer:
-    """Train to `until` (or the recipe's end), a checkpoint each `every_s` seconds and at the end; resumes when `run` holds one."""
-    run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    checkpoint = run / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    last = min(until or recipe.steps, recipe.steps)
-    steps = range(trainer.step, last)
-    kwargs = {"num_workers": workers, "prefetch_factor": TRAIN_PREFETCH_BATCHES} if workers else {}
-    loader = DataLoader(Batches(crowd, recipe), batch_size=None, sampler=steps, **kwargs)
-    saved_s = time.monotonic()
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns) as progress, (run / "curves.csv").open("a", newline="") as file:
-        curves = csv.writer(file)
-        if trainer.step == 0:
-            curves.writerow(["step", "loss", "right", "alignment", "rate", "margin", "seconds"])
-        task = progress.add_task("", total=last, completed=trainer.step)
-        for pictures, labels, errors in loader:
-            loss, right, misplaced = trainer.advance(pictures, labels, errors)
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {trainer.step}: lower --learning-rate")
-            progress.update(task, completed=trainer.step, description=f"loss {loss:.2f} right {right:.2f}")
-            if trainer.step % TRAIN_CURVE_STEPS == 0:
-                rate, margin = recipe.rate(trainer.step), recipe.margin_at(trainer.step)
-                figures = (f"{loss:.4f}", f"{right:.4f}", f"{misplaced:.4f}", f"{rate:.6f}", f"{margin:.3f}")
-                curves.writerow([trainer.step, *figures, round(time.monotonic(), 1)])
-                file.flush()
-            if time.monotonic() - saved_s > every_s:
-                trainer.save(checkpoint)
-                saved_s = time.monotonic()
-    trainer.save(checkpoint)
-    return trainer
+    recipe: Recipe, folder: Path, crowd: Maps | Path, until: int | None = None, every_s: float = 120.0, workers: int = 1
+) -> EncoderStage:
+    """Both stages, each to its end or to `until`; each goes on where `folder` holds a checkpoint of it."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    first = AlignerStage(recipe, device)
+    run(first, lambda: aligner_batches(crowd, recipe), folder, until, every_s, workers)
+    aligner = {name: value.cpu() for name, value in first.average.items()}
+    second = EncoderStage(recipe, aligner, device)
+    if first.step < first.steps:
+        return second
+    run(second, lambda: encoder_batches(crowd, recipe, aligner), folder, until, every_s, workers)
+    return second
 
 
 def main(
-    run: Annotated[Path, typer.Option(help="folder for the checkpoint and the curves")] = TRAIN_RUN,
+    run_: Annotated[Path, typer.Option("--run", help="folder for the checkpoints and the curves")] = TRAIN_RUN,
     people: Annotated[int, typer.Option(min=4)] = _DEFAULT.people,
     classes_: Annotated[
-        int, typer.Option("--classes", min=4, help="at most 2.5 times the people: each is also mirrored")
+        int, typer.Option("--classes", min=4, help="at most 3.7 times the people: each is also mirrored, and turned")
     ] = _DEFAULT.classes,
-    steps: Annotated[int, typer.Option(min=1, max=TRAIN_STEPS_MAX)] = _DEFAULT.steps,
-    until: Annotated[int | None, typer.Option(min=1, help="stop at this step of the schedule; a later call goes on")] = None,
+    align_steps: Annotated[int, typer.Option(min=1, max=TRAIN_STEPS_MAX, help="of the aligner")] = _DEFAULT.align_steps,
+    steps: Annotated[int, typer.Option(min=1, max=TRAIN_STEPS_MAX, help="of the encoder")] = _DEFAULT.steps,
+    until: Annotated[int | None, typer.Option(min=1, help="stop at this step of a stage; a later call goes on")] = None,
     batch: Annotated[int, typer.Option(min=4, help="pictures a step, even")] = _DEFAULT.batch,
     seed: Annotated[int, typer.Option(min=0)] = _DEFAULT.seed,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = _DEFAULT.learning_rate,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="of the encoder")] = _DEFAULT.learning_rate,
     threads: Annotated[int, typer.Option(min=1, help="of the network; the pictures have a process of their own")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="processes that take pictures; a GPU needs many")] = 1,
 ) -> None:
     """Grow the crowd where it isn't there, then train or go on training."""
     torch.set_num_threads(threads)
-    recipe = Recipe(people=people, classes=classes_, steps=steps, batch=batch, seed=seed, learning_rate=learning_rate)
-    crowd = run.parent / f"crowd-0-{people}.npy"
+    recipe = Recipe(
+        people=people, classes=classes_, align_steps=align_steps, steps=steps, batch=batch, seed=seed, learning_rate=learning_rate
+    )
+    crowd = run_.parent / f"crowd-0-{people}.npy"
     grown(crowd, 0, people, processes=workers + 1)
-    train(recipe, run, crowd, until, workers=workers)
+    train(recipe, run_, crowd, until, workers=workers)
 
 
 if __name__ == "__main__":

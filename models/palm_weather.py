@@ -26,8 +26,9 @@ class Weather:
     motion_share: float = 0.12
     compression_share: float = 0.25
     coarse_share: float = 0.2
+    rounded_share: float = 0.7
     fold_share: float = 0.25
-    bunch_share: float = 0.12
+    bunch_share: float = 0.2
     finish_share: float = 0.25  # of the visible views: sharpened or equalised, as cameras and public sets do
     noise: float = 1.0
 
@@ -67,6 +68,8 @@ def disturb(
     """Uint8 [128, 128]: reflectance around 1.0 (float32 [128, 128]) as a camera records it; `flicker` draws the noise where it is given."""
     light = np.exp(_smooth(rng, 2, rng.uniform(0.0, 0.22)) + _smooth(rng, 4, rng.uniform(0.0, 0.1)))
     picture = skin * light
+    if rng.random() < weather.rounded_share:
+        picture *= _rounded(rng)
     if rng.random() < weather.fold_share:
         picture *= _folds(rng)
     if rng.random() < weather.bunch_share:
@@ -96,6 +99,18 @@ def disturb(
         assert ok
         recorded = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
     return np.asarray(recorded, np.uint8)
+
+
+def _rounded(rng: np.random.Generator) -> Floats:
+    """What the palm's roundness and a lamp in the middle make: light falls off towards each edge, sometimes steeply."""
+    falls = rng.uniform(0.0, 0.35, 4) ** 1.3 * rng.choice([1.0, 2.0], 4, p=[0.8, 0.2])
+    at = np.linspace(0.0, 1.0, ROI_SIDE_PX, dtype=np.float32)
+    left, right, top, bottom = (
+        np.float32(fall) * np.exp(-side / np.float32(rng.uniform(0.04, 0.3)))
+        for fall, side in zip(falls, (at, 1 - at, at, 1 - at), strict=True)
+    )
+    rounded: Floats = (1.0 - left - right)[None, :] * (1.0 - top - bottom)[:, None]
+    return rounded
 
 
 def _optics(rng: np.random.Generator, picture: Floats, weather: Weather) -> Floats:
@@ -132,9 +147,15 @@ def _folds(rng: np.random.Generator) -> Floats:
 
 
 def _bunch(rng: np.random.Generator) -> Floats:
-    """Skin that a drawn-in thumb pushes together: parallel soft folds over a part of the palm, here today, gone tomorrow."""
+    """Skin that a drawn-in thumb pushes together: parallel soft folds over a part of the palm, here today, gone tomorrow.
+
+    Mostly on the ball of the thumb (below, on either side), across the hand.
+    """
     angle, wavelength = rng.uniform(0, np.pi), rng.uniform(6, 15)
     (y, x), radius = rng.uniform(0, ROI_SIDE_PX, 2), rng.uniform(14, 36)
+    if rng.random() < 0.6:
+        angle = np.pi / 2 + rng.normal(0.0, 0.3)
+        y, x = ROI_SIDE_PX * rng.normal(0.8, 0.1), ROI_SIDE_PX * (0.5 + rng.choice([-1, 1]) * rng.normal(0.3, 0.1))
     across = _AXIS[None, :] * np.float32(np.sin(angle)) - _AXIS[:, None] * np.float32(np.cos(angle))
     waves = np.cos(np.float32(2 * np.pi / wavelength) * across + _smooth(rng, 6, 1.9)) * (1 + _smooth(rng, 8, 0.6))
     there = np.exp(-((_AXIS[:, None] - y) ** 2 + (_AXIS[None, :] - x) ** 2) / np.float32(2 * radius**2))

@@ -69,6 +69,7 @@ def _surface(rng: np.random.Generator, side_px: int, shared: np.random.Generator
     skin_lines.secondary(rng, canvas)
     skin_lines.long_fine(rng, canvas)
     skin_lines.grids(rng, canvas)
+    skin_lines.thenar(rng, canvas)
     skin_lines.wrinkles(rng, canvas)
     lines = canvas.depth()
     texture = _texture(rng, side_px)
@@ -159,16 +160,17 @@ def _veins(rng: np.random.Generator, side_px: int) -> NDArray[np.float32]:
             start = np.array([valley + rng.normal(0, 0.09), rng.uniform(-0.1, 0.15)], np.float32)
             aim = np.array([valley * rng.uniform(0.2, 0.8) + rng.normal(0, 0.15), 1.9])
             heading = float(np.arctan2(aim[1] - start[1], aim[0] - start[0]))
-            trunks.append((wander(rng, start, heading, rng.uniform(0.6, 2.0), 0.22), rng.uniform(0.03, 0.075)))
-    for _ in range(rng.integers(5, 11)):  # thenar, hypothenar and wrist: no two hands agree
+            trunks.append((wander(rng, start, heading, rng.uniform(0.6, 2.0), 0.22), rng.uniform(0.025, 0.07)))
+    for _ in range(rng.integers(6, 15)):  # thenar, hypothenar and wrist: no two hands agree
         start = rng.uniform((-1.0, 0.3), (1.0, 2.0)).astype(np.float32)
-        trunks.append((wander(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.4), 0.25), rng.uniform(0.025, 0.065)))
+        trunks.append((wander(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.2), 0.4), rng.uniform(0.025, 0.065)))
+    trunks += _links(rng, [path for path, _ in trunks])
     budget = 90  # branches in all
     while trunks and budget > 0:
         path, width = trunks.pop(0)
         n = len(path)
         thinning = np.linspace(1.0, rng.uniform(0.4, 0.9), n) * np.clip(1 + 0.25 * smooth_noise(rng, n, 6), 0.2, 1.8)
-        deep = np.clip(1 + 0.5 * smooth_noise(rng, n, 3), 0.1, 1.8)  # a vein dives under and comes up again
+        deep = np.clip(1 + 0.7 * smooth_noise(rng, n, 5), 0.1, 2.0)  # a vein dives under and comes up again
         canvas.stroke(path, rng.uniform(0.09, 0.22) * (width / 0.05) ** 0.7 * thinning * deep, width)
         for _ in range(rng.poisson(1.1 if width > 0.035 else 0.5)):
             at = int(rng.integers(2, max(3, n - 3)))
@@ -178,7 +180,23 @@ def _veins(rng: np.random.Generator, side_px: int) -> NDArray[np.float32]:
                 trunks.append((wander(rng, path[at], heading, rng.uniform(0.2, 0.9), 0.32), width * rng.uniform(0.45, 0.8)))
                 budget -= 1
     vessels = canvas.depth()
-    mottling = _blotches(rng, side_px, 7) * 0.03 + _blotches(rng, side_px, 14) * 0.018 + _blotches(rng, side_px, 30) * 0.01
+    mottling = _blotches(rng, side_px, 7) * 0.03 + _blotches(rng, side_px, 14) * 0.026 + _blotches(rng, side_px, 30) * 0.018
     soft = cv2.GaussianBlur(vessels, (0, 0), 0.012 * side_px / SKIN_EXTENT_SPANS * rng.uniform(0.8, 1.6))
     limited: NDArray[np.float32] = np.clip(1.0 - soft + mottling, 0.3, 1.4).astype(np.float32)
     return limited
+
+
+def _links(rng: np.random.Generator, trunks: list[NDArray[np.float32]]) -> list[tuple[NDArray[np.float32], float]]:
+    """Veins from one trunk to a neighbouring one: what closes the net's meshes, half a centimetre to one and a half wide."""
+    places = np.concatenate([path[::3] for path in trunks])
+    links = []
+    for _ in range(rng.integers(10, 30)):
+        start = places[rng.integers(len(places))]
+        apart = np.hypot(*(places - start).T)
+        near = places[(apart > 0.12) & (apart < 0.4)]
+        if len(near) == 0:
+            continue
+        end = near[rng.integers(len(near))]
+        middle = 0.5 * (start + end) + rng.normal(0.0, 0.06, 2)
+        links.append((curve(np.stack([start, middle, end]).astype(np.float32)), float(rng.uniform(0.018, 0.05))))
+    return links

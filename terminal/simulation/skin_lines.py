@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from terminal.simulation.strokes import Canvas, curve, smooth_noise, wander
 
-_LIFE_CENTRE = (0.78, 1.15)  # the ball of the thumb: skin lines turn around it
+_LIFE_CENTRE = (0.72, 1.22)  # the ball of the thumb: skin lines turn around it
 _SIMIAN_SHARE = 0.04
+_LOOSE_SHARE = 0.15
+_THENAR = (0.52, 1.28)
 LONG_FINE_MAX = 70
 """Of the long fine lines of one palm."""
 
@@ -31,7 +33,7 @@ def principal(shared: np.random.Generator, rng: np.random.Generator, canvas: Can
     """
     for line in _courses(shared):
         own = line if shared is rng else _nudged(rng, line)
-        depth, width = rng.uniform(0.08, 0.26), _log_uniform(rng, 0.012, 0.036)
+        depth, width = rng.uniform(0.1, 0.3), _log_uniform(rng, 0.012, 0.036)
         _crease(rng, canvas, own, depth, width)
         for _ in range(rng.integers(0, 4)):  # forks and side lines leave a crease at a small angle
             at = int(rng.integers(len(own) // 5, len(own) - 5))
@@ -42,38 +44,40 @@ def principal(shared: np.random.Generator, rng: np.random.Generator, canvas: Can
 
 
 def _courses(rng: np.random.Generator) -> list[Points]:
-    """The principal lines' courses, without depth."""
+    """The principal lines' courses, without depth.
+
+    People differ less in them than one would think: in research sets, the mean over a hundred strangers' palms still shows all three lines.
+    Most people keep within two millimetres of the mean, one in seven strays twice as far.
+    """
+    loose = 2.0 if rng.random() < _LOOSE_SHARE else 1.0
 
     def jitter(points: list[tuple[float, float]], spread: float) -> Points:
-        moved = np.asarray(points, np.float32) + rng.normal(0.0, spread, (len(points), 2)).astype(np.float32)
+        moved = np.asarray(points, np.float32) + rng.normal(0.0, loose * spread, (len(points), 2)).astype(np.float32)
         return curve(moved)
 
-    lift, tilt = rng.normal(0.0, 0.075), rng.normal(0.0, 0.09)
-    start_y = 0.58 + rng.normal(0.0, 0.07)
-    reach = rng.uniform(0.05, 0.62)
-    heart = jitter(
-        [(-1.1, 0.55 + lift), (-0.6, 0.5 + lift), (-0.15, 0.38 + lift + tilt / 2), (reach, rng.uniform(0.02, 0.34) + tilt)], 0.035
-    )
-    gap = max(0.0, rng.normal(0.03, 0.05))
-    bend = rng.normal(0.0, 0.1)
-    end_x = rng.uniform(-0.85, -0.2)
-    head = jitter(
-        [(1.05, start_y - gap), (0.45, 0.62 + bend / 2), (-0.05, 0.8 + bend), (end_x, 0.95 + bend + rng.normal(0.0, 0.14))], 0.035
-    )
-    life_x = rng.normal(0.12, 0.1)
+    lift, tilt, bend = (loose * rng.normal(0.0, spread) for spread in (0.03, 0.04, 0.045))
+    start_y = 0.56 + loose * rng.normal(0.0, 0.04)
+    reach, end_y = float(np.clip(rng.normal(0.22, 0.17), -0.05, 0.62)), rng.normal(0.17, 0.06)
+    heart = jitter([(-1.1, 0.57 + lift), (-0.65, 0.49 + lift), (-0.25, 0.41 + lift + tilt / 2), (reach, end_y + tilt)], 0.02)
+    gap = max(0.0, rng.normal(0.02, 0.04))
+    end_x = rng.uniform(-0.85, -0.4)
+    end = (end_x, 0.8 - 0.45 * (end_x + 0.3) + bend + rng.normal(0.0, 0.06))
+    head = jitter([(1.05, start_y - gap), (0.5, 0.59 + bend / 2), (0.05, 0.67 + bend), (-0.3, 0.8 + bend), end], 0.022)
+    life_x, foot = loose * rng.normal(-0.06, 0.055), rng.normal(-0.03, 0.08)
     life = jitter(
         [
             (1.05, start_y),
-            (0.6, 0.62 + bend / 3),
-            (life_x + 0.12, 0.98),
-            (life_x, 1.35),
-            (life_x + 0.12, 1.72),
-            (life_x + 0.25, 1.95),
+            (0.65, 0.6 + bend / 3),
+            (0.32, 0.8 + bend / 4),
+            (life_x + 0.15, 1.06),
+            (life_x, 1.38),
+            (life_x + foot, 1.7),
+            (life_x + 2 * foot + 0.04, 1.95),
         ],
-        0.035,
+        0.022,
     )
     if rng.random() < _SIMIAN_SHARE:
-        return [jitter([(-1.1, 0.6), (-0.4, 0.58 + lift), (0.3, 0.52 + tilt), (1.05, start_y)], 0.05), life]
+        return [jitter([(-1.1, 0.6), (-0.4, 0.58 + lift), (0.3, 0.52 + tilt), (1.05, start_y)], 0.03), life]
     return [heart, head, life]
 
 
@@ -126,6 +130,22 @@ def secondary(rng: np.random.Generator, canvas: Canvas) -> None:
             side, y = -0.5, rng.uniform(0.02, 0.3)
         path = wander(rng, np.array([side, y], np.float32), rng.normal(0.1, 0.35), rng.uniform(0.3, 0.9), 0.3)
         _crease(rng, canvas, path, rng.uniform(0.02, 0.1), rng.uniform(0.008, 0.022))
+
+
+def thenar(rng: np.random.Generator, canvas: Canvas) -> None:
+    """The crepe on the ball of the thumb: soft folds side by side, across the hand, and fine lines across the folds."""
+    strength = _log_uniform(rng, 0.012, 0.1)
+    centre = np.asarray(_THENAR) + rng.normal(0.0, 0.07, 2)
+    heading, spacing, reach = rng.normal(0.08, 0.2), rng.uniform(0.035, 0.085), rng.uniform(0.2, 0.42)
+    across = np.array([-np.sin(heading), np.cos(heading)])
+    for offset in np.arange(-reach, reach, spacing):
+        half = rng.uniform(0.15, 0.42) * np.sqrt(max(0.05, 1.0 - (offset / reach) ** 2))
+        start = centre + across * (offset + rng.normal(0.0, 0.25 * spacing)) - np.array([half, 0.0]) + rng.normal(0.0, 0.05, 2)
+        path = wander(rng, start.astype(np.float32), heading + rng.normal(0.0, 0.1), 2 * half, 0.15)
+        fade = np.sin(np.linspace(0.15, np.pi - 0.15, len(path))) * np.clip(1 + 0.5 * smooth_noise(rng, len(path), 4), 0, 2)
+        canvas.stroke(path, strength * rng.uniform(0.4, 1.4) * fade, spacing * rng.uniform(0.15, 0.5))
+    if rng.random() < 0.8:
+        _hatch(rng, canvas, centre, heading + np.pi / 2 + rng.normal(0.0, 0.25), strength * rng.uniform(0.3, 0.9))
 
 
 def wrinkles(rng: np.random.Generator, canvas: Canvas) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from models import palm_people
-from models.palm_generator import POLARISATIONS, Palm, Regime, Studio, classes
+from models.palm_generator import POLARISATIONS, Palm, Regime, Studio, classes, pose
 from models.palm_people import PEOPLE_SEED_HELD_OUT, PEOPLE_SIDE_PX, Maps, crowd, grown, person
-from models.statistics import bands, summary
+from models.statistics import bands, likeness, strangers_of, summary
 from terminal.simulation.skin import SKIN_SIDE_PX_MAX, Skin, grow
 
 
@@ -106,6 +106,34 @@ def test_views_follow_from_seed_palm_and_number(people: Maps) -> None:
     assert np.array_equal(pictures, again.batch(9, 8)[0])
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_palm_is_the_same_skin_turned(people: Maps, turns: int) -> None:
+    turned_skin = np.ascontiguousarray(np.rot90(people, -turns, (2, 3)))
+    turned = Studio(people, [Palm(0, 0, Regime.MIXED, turns=turns)], 3).view(1, 0).astype(np.int64)
+    upright = [Studio(maps, [Palm(0, 0, Regime.MIXED)], 3).view(1, 0) for maps in (turned_skin, people)]
+    # The middle of a map lies a third of a pixel beside that of the square.
+    assert np.abs(turned - upright[0]).mean() < 1.0
+    assert np.abs(turned - upright[1]).mean() > 4.0
+
+
+def test_careless_views_are_misplaced_by_more(people: Maps) -> None:
+    palms = [Palm(0, 0, Regime.SURFACE)] * 40
+    careful, careless = (Studio(people, palms, 3, careless=share).batch(0, 80)[2] for share in (0.0, 1.0))
+    assert np.all(careless.std(axis=0) > 1.3 * careful.std(axis=0))
+
+
+def test_presentations_are_as_careless_as_asked(people: Maps) -> None:
+    apart = []
+    for share in (0.0, 1.0):
+        studio = Studio(people, [Palm(0, 0, Regime.MIXED)], 3, careless=share)
+        looks = np.array([studio.presentation(number, 0, 1)[0, 0] for number in range(30)], np.float64)
+        looks -= looks.mean(axis=(1, 2), keepdims=True)
+        looks /= looks.std(axis=(1, 2), keepdims=True)
+        apart.append(float((looks[0::2] * looks[1::2]).mean()))
+    careful, careless = apart
+    assert careful > careless
+
+
 def test_frames_of_a_presentation_resemble_each_other(people: Maps) -> None:
     studio = Studio(people, [Palm(0, 0, Regime.MIXED)], 1)
     lit = studio.presentation(0, 0, 3).astype(np.float64)
@@ -121,10 +149,42 @@ def test_classes_are_distinct_and_reproducible() -> None:
     assert palms != classes(2, 100, 200)
     assert len(set(palms)) == 200
     assert {palm.regime for palm in palms} == set(Regime)
+    assert 0.55 < sum(palm.turns == 0 for palm in palms) / len(palms) < 0.78
+    assert 0.35 < sum(palm.crop == 1.0 and palm.offset == (0.0, 0.0) for palm in palms) / len(palms) < 0.65
+    assert {palm.turns for palm in palms} == {0, 1, 2, 3}
     twins = [(a, b) for a, b in itertools.pairwise(palms) if a.regime is b.regime is Regime.MIXED]
     assert any((a.surface == b.surface) != (a.veins == b.veins) for a, b in twins), "no twins: creases or veins alone never decide"
     with pytest.raises(ValueError, match="too few"):
         classes(1, 10, 200)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_pose_says_how_it_lies_beside_the_canonical_palm(turns: int) -> None:
+    """Convention and error together: undone, an archive's own square shows the canonical one."""
+    height, width = 2 * [PEOPLE_SIDE_PX]
+    smooth = cv2.GaussianBlur(np.random.default_rng(2).normal(0, 1, (height, width)).astype(np.float32), (0, 0), 9)
+    own, canonical = Palm(0, 0, Regime.SURFACE, 0.8, True, turns, (0.05, 0.12)), Palm(0, 0, Regime.SURFACE, 1.0, True, turns)
+    taken = pose(np.random.default_rng(5), own, 0.1, 1.0)
+    straight = pose(np.random.default_rng(5), canonical, 0.0, 1.0)
+    across, along, turn, scale = taken.error
+    axis = (np.arange(128) + 0.5) / 128 - 0.5
+    u, v = np.meshgrid(axis * np.exp(-scale), axis * np.exp(-scale))
+    x, y = u - across, v - along
+    x, y = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
+    column, row = (((part + 0.5) * 128 - 0.5).astype(np.float32) for part in (x, y))
+    seen, wanted = (cv2.remap(smooth, where.x, where.y, cv2.INTER_LINEAR) for where in (taken, straight))
+    undone = cv2.remap(seen, column, row, cv2.INTER_LINEAR)
+    inner = (slice(40, -40), slice(40, -40))
+    assert np.corrcoef(undone[inner].ravel(), wanted[inner].ravel())[0, 1] > 0.98
+    assert np.corrcoef(seen[inner].ravel(), wanted[inner].ravel())[0, 1] < 0.9
+
+
+def test_strangers_share_what_all_palms_share() -> None:
+    """The mean over many people still shows their main lines, as it does in research sets (correlation of strangers 0.05 to 0.15)."""
+    skins = [cv2.GaussianBlur(grow(9_000_000 + k, 128).surface[44:112, 36:96], (0, 0), 1.0) for k in range(40)]
+    flat = np.stack([(skin - cv2.GaussianBlur(skin, (0, 0), 5)).ravel() for skin in skins])
+    alike = np.corrcoef(flat)[np.triu_indices(len(flat), 1)]
+    assert 0.03 < float(alike.mean()) < 0.25
 
 
 def test_bands_measure_what_they_say() -> None:
@@ -134,6 +194,21 @@ def test_bands_measure_what_they_say() -> None:
     assert int(found[:-1, 0].argmax()) == 2, "12 px stripes lie between sigma 2 and 4"
     with pytest.raises(ValueError, match="no pictures"):
         summary([])
+
+
+def test_likeness_tells_palms_that_share_lines_from_palms_that_share_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    noise = [cv2.GaussianBlur(rng.normal(0, 40, (128, 128)), (0, 0), 3) for _ in range(9)]
+    nothing, lines = ([(128 + own + share * 2 * noise[8]).clip(0, 255).astype(np.uint8) for own in noise[:8]] for share in (0, 1))
+    assert abs(likeness(nothing)[0]) < 0.1
+    assert likeness(lines)[0] > 0.5
+    with pytest.raises(ValueError, match="3 palms"):
+        likeness(nothing[:2])
+    for k, picture in enumerate(nothing):
+        (tmp_path / f"{k % 4}").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{k % 4}" / f"{k}.png"), picture)
+    (tmp_path / "0" / "0.png").write_bytes(b"no picture")
+    assert len(strangers_of(tmp_path)) == 3, "one a palm; what is no picture is left out"
 
 
 def test_near_infrared_views_are_as_faint_as_real_ones(people: Maps) -> None:
