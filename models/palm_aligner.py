@@ -28,6 +28,10 @@ ALIGN_HELD_BACK = 2.5
 """Units (over all four parts) at which half of a guess is undone: a small error costs an encoder less than a wrong guess, a large one more.
 Chosen on simulated palms, placed as a finder does and as pegs do (models/palm.md)."""
 
+ALIGN_EVIDENCE = 5.0
+"""Sum of the landmarks' weights at which half of a guess is believed: main lines of a palm that lies upright give 10 to 50, veins and
+palms that lie otherwise 2 to 10. Chosen on simulated palms too."""
+
 ALIGN_HOME = 0.05
 """Pull of each landmark to its home, so that they stay apart; in the loss beside their errors."""
 
@@ -44,6 +48,11 @@ class Landmarks(NamedTuple):
     x: Tensor
     y: Tensor
     doubt: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """Of each in a fit: one over the square of its expected error, in units of 0.03."""
+        return torch.exp(-2.0 * self.doubt)
 
 
 class _Up(nn.Module):  # type: ignore[misc]
@@ -102,7 +111,7 @@ class Aligner(nn.Module):  # type: ignore[misc]
 
     def similarity(self, found: Landmarks) -> Tensor:
         """The error that would bring landmarks home: weighted least squares with a ridge, in closed form; bounded. [N, 4]."""
-        x, y, weight = found.x, found.y, torch.exp(-2.0 * found.doubt)
+        x, y, weight = found.x, found.y, found.weight
         total = weight.sum(1, keepdim=True)
         share = weight / total
         home_x, home_y = self.home[:, 0], self.home[:, 1]
@@ -119,10 +128,19 @@ class Aligner(nn.Module):  # type: ignore[misc]
         share = (error / self.limit).square()
         return error * (1.0 + share.square()).pow(-0.25)  # bends late: what the limit is not near to is answered in full
 
-    def held_back(self, guessed: Tensor) -> Tensor:
-        """What of guesses [N, 4] is to be undone: little of small ones, nearly all of large ones. Same shape."""
+    def correction(self, level: Tensor, bold: bool = False) -> Tensor:
+        """What is to be undone in float32 [N, 1, 128, 128] of normalised contrast: [N, 4].
+
+        `bold`: also where the landmarks doubt themselves, so that an encoder in training learns to bear it.
+        """
+        found = self.landmarks(level)
+        return self.held_back(self.similarity(found), None if bold else found.weight.sum(1, keepdim=True))
+
+    def held_back(self, guessed: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Of guesses [N, 4]: little of small ones, nearly all of large ones, and little where the evidence [N, 1] is small. Same shape."""
         square = (guessed / guessed.new_tensor(ALIGN_UNITS)).square().sum(1, keepdim=True)
-        return guessed * square / (square + ALIGN_HELD_BACK**2)
+        undone = guessed * square / (square + ALIGN_HELD_BACK**2)
+        return undone if evidence is None else undone * evidence.square() / (evidence.square() + ALIGN_EVIDENCE**2)
 
     def undo(self, level: Tensor, error: Tensor) -> Tensor:
         """The picture as it would be without that error, same shape; beyond its edge the edge goes on."""

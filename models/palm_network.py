@@ -119,10 +119,10 @@ class PalmNetwork(nn.Module):  # type: ignore[misc]
         self.head = nn.Linear(48 * 8 * 8, NETWORK_DIMENSION, bias=False)
         self.head_norm = nn.BatchNorm1d(NETWORK_DIMENSION)
 
-    def put_right(self, palm: Tensor) -> Tensor:
-        """The palm's normalised contrast, float32 [N, 1, 128, 128], where the aligner would have it."""
+    def put_right(self, palm: Tensor, bold: bool = False) -> Tensor:
+        """The palm's normalised contrast, float32 [N, 1, 128, 128], where the aligner would have it; `bold` as `Aligner.correction`."""
         level = self.contrast(palm)
-        return self.aligner.undo(level, self.aligner.held_back(self.aligner(level)))
+        return self.aligner.undo(level, self.aligner.correction(level, bold))
 
     def embed(self, lines: Tensor, broad: Tensor) -> Tensor:
         """The learned part: [N, 256], not yet normalised."""

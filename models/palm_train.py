@@ -85,7 +85,7 @@ class Front(nn.Module):  # type: ignore[misc]
 
     def forward(self, palm: Tensor) -> Tensor:
         """Float32 [N, 1, 128, 128] in 0..1 to normalised contrast of the same shape."""
-        return self.network.put_right(palm)
+        return self.network.put_right(palm, bold=True)
 
 
 def aligner_batches(crowd: Maps | Path, recipe: Recipe) -> Batches:

@@ -15,7 +15,15 @@ from terminal.palm.encoder import Encoder
 
 torch = pytest.importorskip("torch", reason='training needs the extra "training": pip install -e .[training]')
 
-from models.palm_aligner import ALIGN_LANDMARKS, ALIGN_UNITS, Aligner, Landmarks, alignment_loss, landmark_loss  # noqa: E402 after the question whether torch is there
+from models.palm_aligner import (  # noqa: E402 after the question whether torch is there
+    ALIGN_EVIDENCE,
+    ALIGN_LANDMARKS,
+    ALIGN_UNITS,
+    Aligner,
+    Landmarks,
+    alignment_loss,
+    landmark_loss,
+)
 from models.palm_export import network_of, write  # noqa: E402
 from models.palm_network import CosineMargin, LocalContrast, PalmNetwork  # noqa: E402
 from models.palm_stage import Recipe, Stage  # noqa: E402
@@ -179,3 +187,26 @@ def test_an_export_is_what_the_terminal_loads(tmp_path: Path) -> None:
     write(network, tmp_path / "palm.onnx", "palm-test", "a test")
     encoder = Encoder(tmp_path / "palm.onnx")
     assert (encoder.version, encoder.dimension) == ("palm-test", 256)
+
+
+def test_a_guess_of_doubtful_landmarks_is_held_back() -> None:
+    guess = 5.0 * torch.tensor(ALIGN_UNITS)[None, :]
+    bold = Aligner().held_back(guess)
+    doubtful, even, sure = (Aligner().held_back(guess, torch.full((1, 1), share * ALIGN_EVIDENCE)) for share in (0.2, 1.0, 8.0))
+    assert torch.allclose(doubtful, bold * 0.2**2 / (1 + 0.2**2))
+    assert torch.allclose(even, bold / 2)
+    assert torch.allclose(sure, bold, rtol=0.02)
+
+
+def test_what_is_exported_is_less_bold_than_what_is_trained_with() -> None:
+    torch.manual_seed(0)
+    network = PalmNetwork().eval()
+    torch.nn.init.constant_(network.aligner.heat.bias, 1.0)  # landmarks that doubt themselves
+    torch.nn.init.normal_(network.aligner.heat.weight, std=0.5)
+    palm = torch.rand(2, 1, 128, 128)
+    with torch.no_grad():
+        level = network.contrast(palm)
+        careful, bold = (network.aligner.correction(level, bold) for bold in (False, True))
+        shown = network.put_right(palm)
+    assert torch.allclose(shown, network.aligner.undo(level, careful))
+    assert 0 < float(careful.norm()) < 0.95 * float(bold.norm())
