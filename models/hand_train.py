@@ -31,7 +31,7 @@ from models.hand_samples import COARSE_SHAPES, coarse_sample, coarse_targets, fi
 from terminal.palm.geometry import FINE_SIDE_PX, PATCH_SIDE_PX
 
 VERSION = "hand-0.2.0"
-"""What this recipe gives; the committed weights are older (models/hand.md)."""
+"""What this recipe gives, and what is committed (models/hand.md)."""
 LICENCE = "Apache-2.0"
 BATCH = 48
 LEARNING_RATE = 2.5e-3
