@@ -140,7 +140,7 @@ class Aligner(nn.Module):  # type: ignore[misc]
         """Of guesses [N, 4]: little of small ones, nearly all of large ones, and little where the evidence [N, 1] is small. Same shape."""
         square = (guessed / guessed.new_tensor(ALIGN_UNITS)).square().sum(1, keepdim=True)
         undone = guessed * square / (square + ALIGN_HELD_BACK**2)
-        return undone if evidence is None else undone * evidence.square() / (evidence.square() + ALIGN_EVIDENCE**2)
+        return undone if evidence is None else undone * evidence / (evidence + ALIGN_EVIDENCE)
 
     def undo(self, level: Tensor, error: Tensor) -> Tensor:
         """The picture as it would be without that error, same shape; beyond its edge the edge goes on."""

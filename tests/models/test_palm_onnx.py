@@ -25,9 +25,10 @@ BYTES_MAX = 8e6
 PALMS = 200
 FRAMES = 2
 
-# Honestly reached by the shipped weights with room for another processor's rounding; better weights should lower them.
-# On the same palms palm-0.1.0, which the simulation has outgrown, has 0.050, 0.030, 0.040 and 0.019.
-EER_MAX = {"surface": 0.03, "veins": 0.028, "one light": 0.025, "both": 0.008}
+# Honestly reached by the shipped weights with room for another processor's rounding; better weights should lower them. Re-measured when
+# simulated strangers came to share their main lines (models/palm.md): surface and both became harder, veins and one light easier.
+# On the same palms palm-0.4.0, which is not shipped, has 0.030, 0.034, 0.020 and 0.009.
+EER_MAX = {"surface": 0.04, "veins": 0.018, "one light": 0.014, "both": 0.01}
 
 
 @pytest.fixture(scope="module")

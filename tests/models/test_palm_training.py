@@ -192,8 +192,8 @@ def test_an_export_is_what_the_terminal_loads(tmp_path: Path) -> None:
 def test_a_guess_of_doubtful_landmarks_is_held_back() -> None:
     guess = 5.0 * torch.tensor(ALIGN_UNITS)[None, :]
     bold = Aligner().held_back(guess)
-    doubtful, even, sure = (Aligner().held_back(guess, torch.full((1, 1), share * ALIGN_EVIDENCE)) for share in (0.2, 1.0, 8.0))
-    assert torch.allclose(doubtful, bold * 0.2**2 / (1 + 0.2**2))
+    doubtful, even, sure = (Aligner().held_back(guess, torch.full((1, 1), share * ALIGN_EVIDENCE)) for share in (0.2, 1.0, 80.0))
+    assert torch.allclose(doubtful, bold * 0.2 / (1 + 0.2))
     assert torch.allclose(even, bold / 2)
     assert torch.allclose(sure, bold, rtol=0.02)
 
