@@ -2,7 +2,7 @@
 
 Two stages: first the aligner, on views that are misplaced by much; then, with it in place, the rest. Resumes by itself from the last
 checkpoint in the run's folder; batch k is the same whenever it is drawn. Curves go to aligner.csv and encoder.csv.
-One process trains, one takes the pictures. What this gives is palm-0.4.0, measured in models/palm.md; the shipped encoder is older.
+One process trains, one takes the pictures.
 """
 
 from __future__ import annotations

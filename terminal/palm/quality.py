@@ -24,8 +24,8 @@ QUALITY_ADVICE_BELOW = 0.5
 
 _BLOCKS = 16  # a side: parts of the palm are judged by blocks of 8 pixels
 _NAMES = ("lines", "noise", "distinct", "bright", "clipped", "black", "oriented", "uneven", "sharp")
-_WEIGHTS = (1.330, -1.057, 0.257, -0.639, 0.0, -0.920, 1.233, -0.434, 0.0)
-_BIAS = 4.137
+_WEIGHTS = (1.267, -0.896, 0.414, -0.519, -0.290, -0.772, 1.149, -0.321, 0.000)
+_BIAS = 3.662
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ PALMS = 200
 FRAMES = 2
 
 # Honestly reached by the shipped weights with room for another processor's rounding; better weights should lower them. Re-measured when
-# simulated strangers came to share their main lines (models/palm.md): surface and both became harder, veins and one light easier.
-# On the same palms palm-0.4.0, which is not shipped, has 0.030, 0.034, 0.020 and 0.009.
-EER_MAX = {"surface": 0.04, "veins": 0.018, "one light": 0.014, "both": 0.01}
+# simulated strangers came to share their main lines (models/palm.md): the same palms are harder now. On them palm-0.2.0 has 0.036, 0.015,
+# 0.010 and 0.009: where only veins show and the square is off by much, it is still the better one.
+EER_MAX = {"surface": 0.033, "veins": 0.037, "one light": 0.023, "both": 0.01}
 
 
 @pytest.fixture(scope="module")
