@@ -105,12 +105,8 @@ class Aligner(nn.Module):  # type: ignore[misc]
         doubt = _DOUBT_LIMIT * torch.tanh((share * unsure.flatten(2)).sum(2) / _DOUBT_LIMIT)
         return Landmarks(across, along, doubt)
 
-    def forward(self, level: Tensor) -> Tensor:
-        """Float32 [N, 1, 128, 128] of normalised contrast to the guessed error [N, 4] (as `palm_generator.Pose.error`), bounded."""
-        return self.similarity(self.landmarks(level))
-
     def similarity(self, found: Landmarks) -> Tensor:
-        """The error that would bring landmarks home: weighted least squares with a ridge, in closed form; bounded. [N, 4]."""
+        """The error [N, 4], as `palm_generator.Pose.error`, that brings landmarks home: weighted least squares with a ridge; bounded."""
         x, y, weight = found.x, found.y, found.weight
         total = weight.sum(1, keepdim=True)
         share = weight / total

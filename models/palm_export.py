@@ -1,4 +1,4 @@
-"""Write palm.onnx and palm.int8.onnx from a checkpoint: `python -m models.palm_export --version palm-0.3.0`."""
+"""Write palm.onnx and palm.int8.onnx from a checkpoint: `python -m models.palm_export --version palm-0.4.0`."""
 
 from __future__ import annotations
 

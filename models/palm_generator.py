@@ -43,8 +43,14 @@ CARELESS_SHARE = 0.25
 """Of all views, misplaced by much (up to 12 % of a side): twelve times as often as hand.onnx does it (models/hand.md)."""
 
 _USES = 3
+"""Classes that each map serves: as it is, mirrored, turned."""
+
 _TURN_SHARES = (0.4, 0.2, 0.4)
+"""Of the turned ones, by one, two and three quarters: archives mostly point fingers to a side."""
+
 _PEGGED_SHARE, _PEGGED_SPREAD = 0.2, 0.3
+"""Of the classes lie on pegs, where hands move by this share of what they do in the air."""
+
 _OWN_SQUARE_SHARE = 0.5
 _CROPS, _OFFSET_ACROSS, _OFFSETS_ALONG = (0.75, 1.2), 0.08, (-0.1, 0.22)
 """Conventions other than the canonical square: its scale, and its place in sides (along: positive towards the wrist)."""

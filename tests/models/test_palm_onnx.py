@@ -30,6 +30,10 @@ FRAMES = 2
 # 0.010 and 0.009: where only veins show and the square is off by much, it is still the better one.
 EER_MAX = {"surface": 0.033, "veins": 0.037, "one light": 0.023, "both": 0.01}
 
+# The same people, misplaced as seldom as the hand finder does it: palm-0.2.0 has 0.035, 0.005 and 0.004.
+CARELESS_OF_FINDER = 0.02
+EER_MAX_OF_FINDER = {"surface": 0.019, "veins": 0.007, "both": 0.006}
+
 
 @pytest.fixture(scope="module")
 def palms() -> NDArray[np.float32]:
@@ -105,15 +109,27 @@ def test_flat_and_black_pictures_give_finite_signatures(session: onnxruntime.Inf
         assert np.isfinite(session.run(None, {"palm": np.full((1, 1, 128, 128), level, np.float32)})[0]).all()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_200_unseen_palms_are_told_apart(seen: Presented) -> None:
-    for pairs in simulated_pairs(seen)[4:]:
+def _told_apart(seen: Presented, limits: dict[str, float]) -> None:
+    for pairs in simulated_pairs(seen)[len(limits) :]:  # those of all frames
         name = pairs.name.removeprefix("simulated ").split(",")[0]
         found = pairs.rates()
         assert found.genuine == PALMS
         assert found.impostor == PALMS * (PALMS - 1)
-        assert found.eer <= EER_MAX[name], name
+        assert found.eer <= limits.pop(name), name
+    assert not limits
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_200_unseen_palms_are_told_apart(seen: Presented) -> None:
+    _told_apart(seen, dict(EER_MAX))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_200_unseen_palms_are_told_apart_where_the_hand_finder_puts_them() -> None:
+    seen = present(Encoder(), PALMS, PEOPLE_SEED_HELD_OUT, FRAMES, one_light=False, careless=CARELESS_OF_FINDER)
+    _told_apart(seen, dict(EER_MAX_OF_FINDER))
 
 
 @pytest.mark.slow

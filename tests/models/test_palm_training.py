@@ -88,17 +88,18 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, people: Maps)
 
 
 def test_a_run_may_be_made_shorter_on_its_way(tmp_path: Path, people: Maps) -> None:
-    train(RECIPE, tmp_path, people, workers=0, until=2)
-    train(RECIPE, tmp_path, people, until=1, workers=0)
-    shorter = train(replace(RECIPE, steps=2), tmp_path, people, workers=0)
+    recipe = replace(RECIPE, align_steps=1)
+    train(recipe, tmp_path, people, until=1, workers=0)
+    shorter = train(replace(recipe, steps=2), tmp_path, people, workers=0)
     assert shorter.step == 2
+    assert shorter.history == [(0, 3), (1, 2)]
 
 
 def test_learning_lowers_the_loss() -> None:
     stage = fresh(replace(RECIPE, steps=200, learning_rate=1e-3))
     level = torch.randn(8, 1, 128, 128, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     labels = torch.arange(4).repeat_interleave(2)
-    losses = [stage.advance((level, labels, torch.zeros(8, 4)))["loss"] for _ in range(16)]
+    losses = [stage.advance((level, labels, torch.zeros(8, 4)))["loss"] for _ in range(12)]
     assert losses[-1] < losses[0] - 0.5
 
 
@@ -163,8 +164,7 @@ def test_landmarks_that_moved_with_the_palm_say_how() -> None:
     doubt = torch.linspace(-3.0, -1.0, ALIGN_LANDMARKS)[None]
     with torch.no_grad():
         found = aligner.similarity(Landmarks(seen_x[None], seen_y[None], doubt))
-    limit = aligner.limit
-    assert torch.allclose(limit * torch.atanh(found / limit), error, atol=4e-3)
+    assert torch.allclose(found, error, atol=4e-3)
 
     both = Landmarks(torch.stack([seen_x, x]), torch.stack([seen_y, y]), doubt.expand(2, -1))
     right, wrong = (float(landmark_loss(both, home, e)) for e in (torch.cat([error, torch.zeros(1, 4)]), torch.zeros(2, 4)))
